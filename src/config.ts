@@ -1,0 +1,60 @@
+/**
+ * Every limit and lifetime, with its unit and its reason. What may differ between deployments is in `settings.ts`.
+ */
+
+// Tokens and sessions
+
+/** Seconds. Short, because an access token is checked against its session on every request but a socket only at its end. */
+export const ACCESS_TOKEN_LIFETIME_S = 30 * 60;
+/** Seconds without a refresh after which a session is over. */
+export const REFRESH_TOKEN_LIFETIME_S = 24 * 60 * 60;
+/** Seconds from login to the end of a session, however often it is refreshed (OWASP ASVS 5.0, 7.3.2). */
+export const SESSION_LIFETIME_S = 30 * 24 * 60 * 60;
+/** Seconds in which a second use of the newest refresh token is a lost answer or a second tab, not a theft. */
+export const REFRESH_REUSE_GRACE_S = 10;
+/** Seconds by which a token may come from the future: the clocks of two machines. Expiry has no such tolerance. */
+export const ISSUED_AT_TOLERANCE_S = 10;
+/** Bytes. HS256 wants a key no shorter than its hash (RFC 7518, 3.2). */
+export const JWT_SECRET_MIN_BYTES = 32;
+/** Characters of `User-Agent` kept with a session, enough to tell devices apart. */
+export const USER_AGENT_MAX_LENGTH = 200;
+
+// Requests
+
+/** Bytes of a request body: the largest message with every character escaped, and some room. */
+export const BODY_MAX_BYTES = 64 * 1024;
+/** Code points of a first or last name. */
+export const NAME_MAX_LENGTH = 100;
+/** Code points of an e-mail address. */
+export const EMAIL_MAX_LENGTH = 200;
+/** Rows of one page of a list. */
+export const PAGE_SIZE = 100;
+
+// Sockets and messages
+
+/** Bytes of one frame from a client: MESSAGE_MAX_LENGTH characters, each escaped as `\uXXXX\uXXXX`, must fit. */
+export const FRAME_MAX_BYTES = 64 * 1024;
+/** Code points of a message. */
+export const MESSAGE_MAX_LENGTH = 4000;
+/** Code points of a client's own value that an error repeats. */
+export const ERROR_ECHO_MAX_LENGTH = 100;
+
+// Notices
+
+/** Notices that one run of the cron trigger redelivers. */
+export const NOTICES_PER_RUN = 500;
+/** Conversations told at the same time by one Worker. */
+export const NOTICE_CONCURRENCY = 20;
+
+// Passwords
+
+/** Code points (Django's MinimumLengthValidator). */
+export const PASSWORD_MIN_LENGTH = 8;
+/** Code points. Longer than any passphrase, short enough to hash at once (OWASP ASVS 5.0, 6.2.9 wants at least 64). */
+export const PASSWORD_MAX_LENGTH = 128;
+/** Bytes of UTF-8 after normalisation. */
+export const PASSWORD_MAX_BYTES = 1024;
+/** argon2id: memory in KiB, passes, lanes. The largest setting of OWASP ASVS 5.0 (11.4.2) that suits a 128 MB isolate. */
+export const ARGON2 = { m: 12288, t: 3, p: 1 } as const;
+/** Hashes that may wait for the one at work; each takes about 0.2 s of the isolate's only thread. */
+export const HASHER_QUEUE_MAX = 8;

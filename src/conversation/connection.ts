@@ -1,0 +1,70 @@
+import * as v from 'valibot';
+
+const uuid = v.pipe(v.string(), v.uuid());
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+/**
+ * Who a socket belongs to and what the directory says of its conversation. The Worker writes it from a verified token
+ * and its own query, into a request of its own making; nothing in it is the client's word.
+ */
+const connectSchema = v.strictObject({
+  conversation_id: uuid,
+  version: count,
+  epoch: count,
+  user_id: uuid,
+  session_id: v.string(),
+  /** When the access token expires, and the socket with it. Milliseconds since 1970. */
+  expires_at: count,
+  request_id: v.string(),
+});
+
+/** See {@link connectSchema}. */
+export type Connect = v.InferOutput<typeof connectSchema>;
+
+const HEADER = 'X-Edge-Chat-Connect';
+
+/** The upgrade request that opens a socket in a conversation's object. It holds nothing that the client chose. */
+export function connectRequest(connect: Connect): Request {
+  return new Request('https://conversation/connect', {
+    headers: { Upgrade: 'websocket', [HEADER]: JSON.stringify(connect) },
+  });
+}
+
+/** Decodes what {@link connectRequest} made; undefined if the request is not one of those. */
+export function readConnect(request: Request): Connect | undefined {
+  const header = request.headers.get(HEADER);
+  if (header === null || request.headers.get('Upgrade') !== 'websocket') return undefined;
+  return decode(connectSchema, () => JSON.parse(header));
+}
+
+/** What an open socket remembers of its connect, across hibernation and releases. */
+const attachmentSchema = v.object({
+  user_id: uuid,
+  session_id: v.string(),
+  expires_at: count,
+  /** The code with which the server has closed the socket. Frames that were on their way still arrive. */
+  closing: v.optional(v.number()),
+});
+
+/** See {@link attachmentSchema}. */
+export type Attachment = v.InferOutput<typeof attachmentSchema>;
+
+/** Decodes a socket's attachment; undefined if a release that we do not know wrote it. */
+export function readAttachment(socket: WebSocket): Attachment | undefined {
+  return decode(attachmentSchema, () => socket.deserializeAttachment());
+}
+
+/** The tags by which an object finds the sockets of a user or of a session. */
+export const tags = {
+  user: (userId: string) => `user:${userId}`,
+  session: (sessionId: string) => `session:${sessionId}`,
+};
+
+function decode<T>(schema: v.GenericSchema<unknown, T>, read: () => unknown): T | undefined {
+  try {
+    const result = v.safeParse(schema, read());
+    return result.success ? result.output : undefined;
+  } catch {
+    return undefined;
+  }
+}

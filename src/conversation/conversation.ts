@@ -1,0 +1,232 @@
+import { DurableObject } from 'cloudflare:workers';
+import { FRAME_MAX_BYTES } from '../config.ts';
+import { listMembers, type ConversationVersion } from '../directory/conversations.ts';
+import { directory } from '../directory/database.ts';
+import { log, logError } from '../log.ts';
+import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
+import { decodePlainFrame, encodePlainMessage, INVALID_RECIPIENT } from '../protocol/plain.ts';
+import { readAttachment, readConnect, tags, type Attachment, type Connect } from './connection.ts';
+import { ConversationLog } from './log.ts';
+
+/** A message as history shows it. `created_at` is in milliseconds since 1970. */
+export type HistoryMessage = {
+  n: number;
+  text: string;
+  created_at: number;
+  sender: { user_id: string; first_name: string; last_name: string };
+};
+
+/** A page of history, newest first. */
+export type HistoryPage = { messages: HistoryMessage[]; more: boolean };
+
+/** What an object is told when something changed in the directory. */
+export type ConversationNotice = { ended_sessions: { session_id: string; remember_until: number }[] };
+
+/**
+ * One conversation: its sockets and, through {@link ConversationLog}, its messages. The only writer of both.
+ *
+ * The Worker calls it only for ids that the directory knows, and proves it by the version that it hands over; until
+ * then the object touches no storage. Between reading storage and the last send of a frame nothing is awaited, so
+ * frames take effect one after the other, and the runtime holds what is sent until what is stored is durable.
+ */
+export class Conversation extends DurableObject<Env> {
+  #log: ConversationLog | undefined;
+  #alarmAt: number | undefined;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    // Answered by the runtime, without waking the object.
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair('ping', 'pong'));
+  }
+
+  /** Opens a socket for the member that {@link connectRequest} names. */
+  override async fetch(request: Request): Promise<Response> {
+    const connect = readConnect(request);
+    if (!connect || connect.conversation_id !== this.#id) return refusal('The request did not come from the Worker.');
+    const log = await this.#upToDate(connect);
+    if (log.isSessionEnded(connect.session_id)) return refusal('The session has ended.', 'session_ended');
+    if (!log.member(connect.user_id)) return refusal('You are not a member of this conversation.', 'not_a_member');
+    return this.#accept(connect);
+  }
+
+  /**
+   * Messages older than `before`, newest first.
+   * @param known what the directory says of the conversation, so that names are as new as that
+   */
+  async history(known: ConversationVersion, page: { before?: number | undefined; limit: number }): Promise<HistoryPage> {
+    const log = await this.#upToDate(known);
+    const { messages, more } = log.history(page);
+    return {
+      messages: messages.map(({ n, text, created_at, sender_id }) => {
+        const { first_name = '', last_name = '' } = log.anyMember(sender_id) ?? {};
+        return { n, text: text ?? '', created_at, sender: { user_id: sender_id, first_name, last_name } };
+      }),
+      more,
+    };
+  }
+
+  /**
+   * Catches up with the directory: sockets of members who left and of sessions that ended are closed. Being told the
+   * same thing again changes nothing.
+   */
+  async notify(known: ConversationVersion, { ended_sessions }: ConversationNotice): Promise<void> {
+    const log = await this.#upToDate(known);
+    log.forgetEndedSessions(Date.now());
+    for (const { session_id, remember_until } of ended_sessions) {
+      log.rememberEndedSession(session_id, remember_until);
+      for (const socket of this.ctx.getWebSockets(tags.session(session_id))) {
+        this.#close(socket, CLOSE.sessionEnded, 'The session has ended.');
+      }
+    }
+  }
+
+  /** Shows that the object can be reached. Touches no storage, so it may be called for any id. */
+  ping(): 'pong' {
+    return 'pong';
+  }
+
+  override async webSocketMessage(socket: WebSocket, frame: string | ArrayBuffer): Promise<void> {
+    const attachment = readAttachment(socket);
+    try {
+      if (!attachment) return this.#close(socket, CLOSE.unauthenticated, 'Connect again.');
+      // Frames behind a message to oneself still count, as in the original; behind any other close they do not.
+      if (attachment.closing !== undefined && attachment.closing !== CLOSE.normal) return;
+      if (attachment.expires_at <= Date.now()) return this.#close(socket, CLOSE.unauthenticated, 'The token has expired.');
+      if (typeof frame !== 'string') return this.#close(socket, CLOSE.unsupportedData, 'Only text frames are understood.');
+      if (exceeds(frame, FRAME_MAX_BYTES)) {
+        return this.#close(socket, CLOSE.tooLarge, `A frame may have at most ${FRAME_MAX_BYTES} bytes.`);
+      }
+      this.#plainFrame(socket, attachment, frame);
+    } catch (error) {
+      logError('frame_failed', error, { conversation_id: this.#id, user_id: attachment?.user_id });
+      this.#close(socket, CLOSE.internalError, 'The server failed. Connect again and look at the history.');
+    }
+  }
+
+  override webSocketClose(socket: WebSocket, code: number, reason: string, wasClean: boolean): void {
+    const user_id = readAttachment(socket)?.user_id;
+    log('socket_closed', { conversation_id: this.#id, user_id, code, was_clean: wasClean });
+    // The runtime does not answer a close by itself. 1005 and 1006 mean that there was no code, and can't be sent.
+    closeQuietly(socket, code === 1005 || code === 1006 ? CLOSE.normal : code, reason);
+  }
+
+  override webSocketError(socket: WebSocket, error: unknown): void {
+    logError('socket_failed', error, { conversation_id: this.#id, user_id: readAttachment(socket)?.user_id });
+  }
+
+  /** Closes the sockets whose token has expired. A failure must not end the alarms: the next one is set in any case. */
+  override async alarm(): Promise<void> {
+    this.#alarmAt = undefined;
+    const now = Date.now();
+    let next: number | undefined;
+    for (const socket of this.ctx.getWebSockets()) {
+      const { expires_at = 0, closing } = readAttachment(socket) ?? {};
+      if (closing !== undefined) continue;
+      if (expires_at <= now) this.#close(socket, CLOSE.unauthenticated, 'The token has expired.');
+      else next = Math.min(next ?? expires_at, expires_at);
+    }
+    if (next !== undefined) await this.#wakeAt(next);
+  }
+
+  get #id(): string {
+    return this.ctx.id.name ?? '';
+  }
+
+  /** The log, opened, with the members as the directory has them at `known` or later. */
+  async #upToDate(known: ConversationVersion): Promise<ConversationLog> {
+    this.#log ??= new ConversationLog(this.ctx.storage);
+    if (!this.#log.isBehind(known)) return this.#log;
+    const list = await listMembers(directory(this.env.DB), this.#id);
+    if (!list) throw new Error('The directory does not know the conversation any more.');
+    this.#log.applyMembers(list);
+    this.#closeDeparted(this.#log);
+    return this.#log;
+  }
+
+  #closeDeparted(log: ConversationLog): void {
+    for (const socket of this.ctx.getWebSockets()) {
+      const attachment = readAttachment(socket);
+      if (attachment && attachment.closing === undefined && !log.member(attachment.user_id)) {
+        this.#close(socket, CLOSE.forbidden, 'You are not a member of this conversation any more.');
+      }
+    }
+  }
+
+  async #accept({ user_id, session_id, expires_at, request_id }: Connect): Promise<Response> {
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.ctx.acceptWebSocket(server, [tags.user(user_id), tags.session(session_id)]);
+    server.serializeAttachment({ user_id, session_id, expires_at } satisfies Attachment);
+    log('socket_opened', { conversation_id: this.#id, user_id, request_id });
+    await this.#wakeAt(expires_at);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  /** Sets the object's one alarm, unless it is set for an earlier time. */
+  async #wakeAt(time: number): Promise<void> {
+    if (this.#alarmAt !== undefined && this.#alarmAt <= time) return;
+    this.#alarmAt = time;
+    await this.ctx.storage.setAlarm(time);
+  }
+
+  #plainFrame(socket: WebSocket, { user_id }: Attachment, text: string): void {
+    const log = (this.#log ??= new ConversationLog(this.ctx.storage));
+    if (!log.member(user_id)) return this.#close(socket, CLOSE.forbidden, 'You are not a member of this conversation.');
+    const peer = log.activeMembers().find((member) => member.user_id !== user_id);
+    const frame = decodePlainFrame(text, user_id, peer?.user_id);
+    switch (frame.kind) {
+      case 'invalid':
+        send(socket, frame.error);
+        return;
+      case 'to_self':
+        send(socket, INVALID_RECIPIENT);
+        this.#close(socket, CLOSE.normal, INVALID_RECIPIENT);
+        return;
+      case 'message': {
+        const ref = crypto.randomUUID();
+        log.append({ sender_id: user_id, ref, text: frame.message, now: Date.now() });
+        this.#broadcast(encodePlainMessage(frame));
+        return;
+      }
+    }
+  }
+
+  #broadcast(frame: string): void {
+    for (const socket of this.ctx.getWebSockets()) send(socket, frame);
+  }
+
+  /** Closes a socket from this side, and remembers it: frames that are on their way arrive all the same. */
+  #close(socket: WebSocket, code: CloseCode, reason: string): void {
+    const attachment = readAttachment(socket);
+    if (attachment?.closing !== undefined && attachment.closing !== CLOSE.normal) return;
+    if (attachment) socket.serializeAttachment({ ...attachment, closing: code } satisfies Attachment);
+    closeQuietly(socket, code, reason);
+  }
+}
+
+function refusal(detail: string, code = 'forbidden'): Response {
+  return Response.json({ detail, code }, { status: 403 });
+}
+
+/** Sends to a socket that may be closing: then there is nobody left to tell. */
+function send(socket: WebSocket, frame: string): void {
+  if (socket.readyState !== WebSocket.OPEN) return;
+  try {
+    socket.send(frame);
+  } catch (error) {
+    logError('send_failed', error);
+  }
+}
+
+function closeQuietly(socket: WebSocket, code: number, reason: string): void {
+  try {
+    socket.close(code, reason);
+  } catch {
+    // It is closed already, or the code is one that may not be sent: there is nothing left to do.
+  }
+}
+
+/** Whether a text has more than `limit` bytes of UTF-8, without encoding what is clearly below or above. */
+function exceeds(text: string, limit: number): boolean {
+  if (text.length > limit) return true;
+  return text.length * 3 > limit && new TextEncoder().encode(text).length > limit;
+}

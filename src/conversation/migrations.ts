@@ -1,0 +1,71 @@
+/**
+ * The schema of one conversation's own SQLite, as steps that are only ever added to: an object may wake up with a store
+ * of any age. Times are milliseconds since 1970.
+ */
+const MIGRATIONS: readonly string[] = [
+  `
+  -- What the directory said last.
+  CREATE TABLE directory (
+    singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+    version INTEGER NOT NULL,
+    epoch INTEGER NOT NULL
+  );
+
+  -- The log. n orders it, without gaps; rev is the row's last change, in one sequence with the members' revs.
+  CREATE TABLE messages (
+    n INTEGER PRIMARY KEY,
+    rev INTEGER NOT NULL UNIQUE,
+    id TEXT NOT NULL,
+    sender_id TEXT NOT NULL,
+    ref TEXT NOT NULL,
+    text TEXT,
+    reply_to INTEGER,
+    created_at INTEGER NOT NULL,
+    edited_at INTEGER,
+    deleted_at INTEGER,
+    UNIQUE (sender_id, ref)
+  );
+
+  -- A copy of the directory's members, with what only the conversation knows of them.
+  CREATE TABLE members (
+    user_id TEXT PRIMARY KEY,
+    rev INTEGER NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    first_name TEXT NOT NULL,
+    last_name TEXT NOT NULL,
+    read INTEGER NOT NULL DEFAULT 0,
+    delivered INTEGER NOT NULL DEFAULT 0,
+    left_at INTEGER
+  ) WITHOUT ROWID;
+
+  -- Sessions that have ended, until their last access token has expired: a connect may be on its way.
+  CREATE TABLE ended_sessions (
+    session_id TEXT PRIMARY KEY,
+    remember_until INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  `,
+];
+
+/**
+ * Brings a store up to date, in one transaction. Each step that was applied is kept with its text.
+ * @throws Error if a step was edited after a store had applied it, or if the store is from a newer release
+ */
+export function migrate(storage: DurableObjectStorage, migrations: readonly string[] = MIGRATIONS): void {
+  const { sql } = storage;
+  storage.transactionSync(() => {
+    sql.exec('CREATE TABLE IF NOT EXISTS migrations (step INTEGER PRIMARY KEY, text TEXT NOT NULL)');
+    const applied = sql.exec<{ text: string }>('SELECT text FROM migrations ORDER BY step').toArray();
+    if (applied.length > migrations.length) {
+      throw new Error(`The store is at step ${applied.length}, this release knows ${migrations.length}. Deploy a newer one.`);
+    }
+    for (const [step, text] of migrations.entries()) {
+      const earlier = applied[step]?.text;
+      if (earlier === undefined) {
+        sql.exec(text);
+        sql.exec('INSERT INTO migrations (step, text) VALUES (?, ?)', step, text);
+      } else if (earlier !== text) {
+        throw new Error(`Step ${step} was edited after this store applied it. Restore it and add a new step.`);
+      }
+    }
+  });
+}

@@ -1,0 +1,72 @@
+import { asc, eq, sql, type SQL } from 'drizzle-orm';
+import type { Directory } from './database.ts';
+import { conversations, members, notices } from './schema.ts';
+
+/** Something that a conversation's object has yet to be told. */
+export type Notice = {
+  readonly id: number;
+  readonly conversation_id: string;
+  readonly kind: 'members_changed' | 'session_ended';
+  readonly session_id: string | null;
+  /** Milliseconds since 1970. */
+  readonly remember_until: number | null;
+};
+
+/** A notice with the conversation's present version, which is never smaller than the one it was written for. */
+export type DueNotice = Notice & { readonly version: number; readonly epoch: number };
+
+/**
+ * A statement for the batch that ends a session: one notice for each conversation its user is in. It writes nothing
+ * unless `ended`, a condition on the sessions table, holds at that point of the batch.
+ */
+export function writeSessionNotices(
+  db: Directory,
+  session: { session_id: string; user_id: string; remember_until: number; now: number },
+  ended: SQL,
+) {
+  return db.run(sql`
+    INSERT INTO ${notices} (conversation_id, kind, session_id, remember_until, tried_at)
+    SELECT ${members.conversation_id}, 'session_ended', ${session.session_id}, ${session.remember_until}, ${session.now}
+    FROM ${members}
+    WHERE ${members.user_id} = ${session.user_id} AND ${members.left_at} IS NULL AND ${ended}`);
+}
+
+/** The notices about a session that are still to be delivered. */
+export async function noticesOfSession(db: Directory, sessionId: string): Promise<DueNotice[]> {
+  return selectDue(db).where(eq(notices.session_id, sessionId));
+}
+
+/** The `limit` notices that have waited longest. */
+export async function oldestNotices(db: Directory, limit: number): Promise<DueNotice[]> {
+  return selectDue(db).orderBy(asc(notices.tried_at), asc(notices.id)).limit(limit);
+}
+
+/** Forgets notices whose object has been told. */
+export async function settleNotices(db: Directory, ids: number[]): Promise<void> {
+  await db.delete(notices).where(oneOf(ids));
+}
+
+/** Sends notices whose delivery failed to the end of the queue, so that one broken object does not hold up the rest. */
+export async function postponeNotices(db: Directory, ids: number[], now: number): Promise<void> {
+  await db.update(notices).set({ tried_at: now }).where(oneOf(ids));
+}
+
+/** A list of any length as one parameter: D1 takes no more than 100. */
+function oneOf(ids: number[]): SQL {
+  return sql`${notices.id} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`;
+}
+
+function selectDue(db: Directory) {
+  return db
+    .select({
+      id: notices.id,
+      conversation_id: notices.conversation_id,
+      kind: notices.kind,
+      session_id: notices.session_id,
+      remember_until: notices.remember_until,
+      version: conversations.version,
+      epoch: conversations.epoch,
+    })
+    .from(notices)
+    .innerJoin(conversations, eq(conversations.id, notices.conversation_id));
+}

@@ -1,0 +1,32 @@
+import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { BODY_MAX_BYTES } from '../config.ts';
+import type { AppEnv } from './app-env.ts';
+import { bodyTooLarge } from './body.ts';
+import { chat } from './chat.ts';
+import { chatSocket } from './chat-socket.ts';
+import { onError, onNotFound } from './errors.ts';
+import { allowedOrigins, securityHeaders } from './headers.ts';
+import { health } from './health.ts';
+import { login } from './login.ts';
+import { logout } from './logout.ts';
+import { otherMethods } from './methods.ts';
+import { register } from './register.ts';
+import { requestLog } from './request-log.ts';
+import { token } from './token.ts';
+import { users } from './users.ts';
+
+/** The HTTP side. Paths work with and without a trailing slash. */
+export const app = new Hono<AppEnv>({ strict: false });
+
+app.onError(onError);
+app.notFound(onNotFound);
+
+app.use(requestLog);
+app.route('/', chatSocket);
+
+// Nothing above may set headers on an answer: the 101 of a socket breaks if anything below touches it.
+app.use(securityHeaders, allowedOrigins, otherMethods(app));
+app.use('/api/*', bodyLimit({ maxSize: BODY_MAX_BYTES, onError: bodyTooLarge }));
+
+for (const resource of [register, login, token, logout, users, chat, health]) app.route('/', resource);

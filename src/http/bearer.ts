@@ -1,0 +1,53 @@
+import type { Context } from 'hono';
+import { createMiddleware } from 'hono/factory';
+import { AccessDenied, authenticate } from '../auth/authenticate.ts';
+import { directory } from '../directory/database.ts';
+import type { AppEnv } from './app-env.ts';
+import { unauthorized, type ApiError } from './errors.ts';
+
+/** Lets a request pass whose `Authorization: Bearer` holds a good access token; the others are answered 401. */
+export const bearer = createMiddleware<AppEnv>(async (c, next) => {
+  // OPTIONS says what is allowed to anyone: a preflight carries no token.
+  if (c.req.method !== 'OPTIONS' && !(await authenticateCaller(c))) {
+    throw unauthorized('Authentication credentials were not provided.');
+  }
+  await next();
+});
+
+/** Lets a request without a bearer token pass too, but not one whose token is no good: as the original does. */
+export const optionalBearer = createMiddleware<AppEnv>(async (c, next) => {
+  if (c.req.method !== 'OPTIONS') await authenticateCaller(c);
+  await next();
+});
+
+/** @returns false if the request carries no bearer token */
+async function authenticateCaller(c: Context<AppEnv>): Promise<boolean> {
+  const words = (c.req.header('Authorization') ?? '').split(/\s+/).filter(Boolean);
+  if (words[0] !== 'Bearer') return false;
+  const [, token] = words;
+  if (token === undefined || words.length !== 2) {
+    throw unauthorized('Authorization header must contain two space-delimited values', 'bad_authorization_header');
+  }
+  try {
+    const { user_id, session_id } = await authenticate(directory(c.env.DB), token, Date.now());
+    c.set('caller', { user_id, session_id });
+    return true;
+  } catch (error) {
+    throw error instanceof AccessDenied ? accessDenied(error) : error;
+  }
+}
+
+function accessDenied({ reason, message }: AccessDenied): ApiError {
+  switch (reason) {
+    case 'user_not_found':
+    case 'user_inactive':
+      return unauthorized(message, reason);
+    case 'no_user_id':
+      return unauthorized(message, 'token_not_valid');
+    case 'token_not_valid':
+    case 'session_ended':
+      return unauthorized('Given token not valid for any token type', 'token_not_valid', {
+        messages: [{ token_class: 'AccessToken', token_type: 'access', message }],
+      });
+  }
+}

@@ -1,0 +1,118 @@
+import { Hono, type Context } from 'hono';
+import { AccessDenied, deniedFor, verifyAccessToken } from '../auth/authenticate.ts';
+import { checkAdmission } from '../auth/identity.ts';
+import { connectRequest } from '../conversation/connection.ts';
+import { directory } from '../directory/database.ts';
+import { log } from '../log.ts';
+import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
+import { parseUuid } from '../protocol/uuid.ts';
+import type { AppEnv } from './app-env.ts';
+import { isAllowedOrigin } from './origin.ts';
+
+/** The subprotocol of our own protocol. A socket that does not offer it speaks the original's plain frames. */
+const CHAT_V1 = 'chat.v1';
+const BEARER_PREFIX = 'bearer.';
+
+/** A refused handshake. Plain sockets see the status 403 and the text, chat.v1 sockets the close code. */
+class SocketRefused extends Error {
+  override readonly name = 'SocketRefused';
+  constructor(
+    readonly code: string,
+    readonly closeCode: CloseCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/**
+ * `GET /ws/chat/:id`: checks everything about the caller in one query, then hands the upgrade to the conversation's
+ * object as a new request. Mounted before any middleware that sets headers, which would break the 101.
+ */
+export const chatSocket = new Hono<AppEnv>();
+
+chatSocket.get('/ws/chat/:id', async (c) => {
+  if (c.req.header('Upgrade')?.toLowerCase() !== 'websocket') {
+    const body = { detail: 'This path is a WebSocket. Send an upgrade request.', code: 'upgrade_required' };
+    return c.json(body, 426, { Upgrade: 'websocket', Connection: 'Upgrade' });
+  }
+  const offered = subprotocols(c);
+  try {
+    return await connect(c, offered);
+  } catch (error) {
+    if (!(error instanceof SocketRefused)) throw error;
+    log('socket_refused', { request_id: c.get('requestId'), code: error.code });
+    if (offered.includes(CHAT_V1)) return closedChatV1(error.closeCode, error.message);
+    return c.json({ detail: error.message, code: error.code }, 403);
+  }
+});
+
+async function connect(c: Context<AppEnv>, offered: readonly string[]): Promise<Response> {
+  const now = Date.now();
+  const origin = c.req.header('Origin');
+  if (origin !== undefined && !isAllowedOrigin(origin, c.req.url)) {
+    throw new SocketRefused('origin_not_allowed', CLOSE.forbidden, 'Pages of this origin may not open sockets here.');
+  }
+  const conversationId = parseUuid(c.req.param('id') ?? '');
+  const claims = await verifyAccessToken(credential(c, offered), now).catch(asRefusal);
+  if (conversationId === undefined) throw unknownConversation();
+
+  const admission = await checkAdmission(directory(c.env.DB), claims, conversationId, now);
+  if (admission.standing !== 'ok') return asRefusal(deniedFor(admission.standing));
+  if (!admission.conversation) throw unknownConversation();
+  if (!admission.isMember) {
+    throw new SocketRefused('not_a_member', CLOSE.forbidden, 'You are not a member of this conversation.');
+  }
+  if (offered.includes(CHAT_V1)) {
+    throw new SocketRefused('unknown_version', CLOSE.unknownVersion, 'This server does not speak chat.v1 yet.');
+  }
+  c.set('caller', { user_id: claims.user_id, session_id: claims.session_id });
+  return c.env.CONVERSATIONS.getByName(conversationId).fetch(
+    connectRequest({
+      conversation_id: conversationId,
+      ...admission.conversation,
+      user_id: claims.user_id,
+      session_id: claims.session_id,
+      expires_at: claims.exp * 1000,
+      request_id: c.get('requestId'),
+    }),
+  );
+}
+
+/** The access token: from the subprotocols, the Authorization header or, as the original has it, the query. */
+function credential(c: Context<AppEnv>, offered: readonly string[]): string {
+  const protocol = offered.find((name) => name.startsWith(BEARER_PREFIX));
+  if (protocol !== undefined && offered.includes(CHAT_V1)) return protocol.slice(BEARER_PREFIX.length);
+  const [scheme, token, ...more] = (c.req.header('Authorization') ?? '').split(/\s+/).filter(Boolean);
+  if (scheme === 'Bearer' && token !== undefined && more.length === 0) return token;
+  const query = c.req.query('token');
+  if (query) return query;
+  throw new SocketRefused('not_authenticated', CLOSE.unauthenticated, 'Authentication credentials were not provided.');
+}
+
+function subprotocols(c: Context<AppEnv>): string[] {
+  const header = c.req.header('Sec-WebSocket-Protocol') ?? '';
+  return header.split(',').map((name) => name.trim());
+}
+
+function unknownConversation(): SocketRefused {
+  return new SocketRefused('no_such_conversation', CLOSE.notFound, 'There is no such conversation.');
+}
+
+/** @throws SocketRefused for a refused token; any other error as it is */
+function asRefusal(error: unknown): never {
+  if (!(error instanceof AccessDenied)) throw error;
+  const sessionEnded = error.reason === 'session_ended';
+  throw new SocketRefused(error.reason, sessionEnded ? CLOSE.sessionEnded : CLOSE.unauthenticated, error.message);
+}
+
+/**
+ * Accepts a chat.v1 socket only to close it: a browser can't read the status of a refused upgrade, but it can read a
+ * close code. Not hibernating, so that the close goes through at once.
+ */
+function closedChatV1(code: CloseCode, reason: string): Response {
+  const { 0: client, 1: server } = new WebSocketPair();
+  server.accept();
+  server.close(code, reason);
+  return new Response(null, { status: 101, webSocket: client, headers: { 'Sec-WebSocket-Protocol': CHAT_V1 } });
+}

@@ -1,0 +1,85 @@
+import { Hono } from 'hono';
+import * as v from 'valibot';
+import { PAGE_SIZE } from '../config.ts';
+import { directory } from '../directory/database.ts';
+import { openDirectConversation } from '../directory/conversations.ts';
+import type { AppEnv } from './app-env.ts';
+import { bearer } from './bearer.ts';
+import { ApiError, invalid, notFound } from './errors.ts';
+import { describe, errorBody } from './openapi.ts';
+import { pathId } from './path-id.ts';
+import { publicUser } from './users.ts';
+
+const chatOpened = v.object({
+  success: v.literal(true),
+  msg: v.string(),
+  data: v.object({
+    id: v.pipe(v.string(), v.uuid()),
+    messages: v.array(
+      v.object({ text: v.string(), sender: publicUser, created_at: v.pipe(v.string(), v.isoTimestamp()) }),
+    ),
+    next: v.optional(v.string()),
+  }),
+  status: v.literal(200),
+});
+
+const selfRefused = v.object({ success: v.literal(false), msg: v.string(), status: v.literal(400) });
+
+export const chat = new Hono<AppEnv>();
+
+chat.use('/api/users/:id/chat', pathId, bearer);
+
+chat.get(
+  '/api/users/:id/chat',
+  describe({
+    summary: 'Open the conversation with a user',
+    description:
+      `Creates it the first time; from then on both sides get the same id. Holds the newest ${PAGE_SIZE} messages, ` +
+      'newest first. `data.next`, where present, is the path of the page with older ones.',
+    tags: ['Conversations'],
+    bearer: true,
+    query: { before: 'Only messages older than this one: a number from `data.next`.' },
+    responses: {
+      200: { description: 'The conversation.', schema: chatOpened },
+      400: { description: 'The user is the caller, or a parameter is wrong.', schema: v.union([selfRefused, v.record(v.string(), v.array(v.string()))]) },
+      404: { description: 'There is no such user.', schema: errorBody },
+    },
+  }),
+  async (c) => {
+    const peerId = c.get('id');
+    const { user_id } = c.get('caller');
+    const before = readBefore(c.req.query('before'));
+    if (peerId === user_id) throw new ApiError(400, { success: false, msg: 'Invalid recipient.', status: 400 });
+
+    const conversation = await openDirectConversation(directory(c.env.DB), user_id, peerId, Date.now());
+    if (!conversation) throw notFound('No UserAccount matches the given query.');
+    const { id, ...version } = conversation;
+    const page = await c.env.CONVERSATIONS.getByName(id).history(version, { before, limit: PAGE_SIZE });
+
+    const oldest = page.messages.at(-1);
+    const next = page.more && oldest ? `/api/users/${peerId}/chat/?before=${oldest.n}` : undefined;
+    if (next !== undefined) c.header('Link', `<${next}>; rel="next"`);
+    return c.json({
+      success: true,
+      msg: 'User conversation with messages retrieved successfully.',
+      data: {
+        id,
+        messages: page.messages.map(({ text, sender, created_at }) => ({
+          text,
+          sender: { id: sender.user_id, first_name: sender.first_name, last_name: sender.last_name },
+          created_at: new Date(created_at).toISOString(),
+        })),
+        ...(next !== undefined && { next }),
+      },
+      status: 200,
+    });
+  },
+);
+
+function readBefore(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const before = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(before)) throw invalid({ before: ['A valid integer is required.'] });
+  if (before < 1) throw invalid({ before: ['Ensure this value is greater than or equal to 1.'] });
+  return before;
+}

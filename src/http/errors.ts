@@ -1,0 +1,70 @@
+import type { Context, ErrorHandler, NotFoundHandler } from 'hono';
+import { HTTPException } from 'hono/http-exception';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { HasherBusyError } from '../auth/passwords.ts';
+import { TokenError, TokenUserError } from '../auth/tokens.ts';
+import { logError } from '../log.ts';
+import type { AppEnv } from './app-env.ts';
+
+/** Messages by field; `non_field_errors` are about the body as a whole. */
+export type FieldErrors = Record<string, string[]>;
+
+/** An answer that ends a request early. Thrown anywhere below a route, answered by {@link onError}. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  constructor(
+    readonly status: ContentfulStatusCode,
+    readonly body: Record<string, unknown>,
+    readonly headers: Record<string, string> = {},
+  ) {
+    super(JSON.stringify(body));
+  }
+}
+
+/** 400 with messages for each wrong field. */
+export function invalid(errors: FieldErrors): ApiError {
+  return new ApiError(400, errors);
+}
+
+/** 401. Its body is the original's, which has a `code` for some reasons and none for others. */
+export function unauthorized(detail: string, code?: string, more: Record<string, unknown> = {}): ApiError {
+  return new ApiError(401, { detail, ...(code === undefined ? {} : { code }), ...more }, {
+    'WWW-Authenticate': 'Bearer realm="api"',
+  });
+}
+
+/** 401 for a refresh token, in the words of simplejwt 5.3.1. */
+export function refreshTokenRefused(detail: string): ApiError {
+  return unauthorized(detail, 'token_not_valid');
+}
+
+/** 404 for paths, and for ids in paths, that name nothing. */
+export function notFound(detail = 'Not found.'): ApiError {
+  return new ApiError(404, { detail });
+}
+
+/** Any error as an answer. What is not expected is logged, and answered 500 with no more than the request's id. */
+export const onError: ErrorHandler<AppEnv> = (error, c) => {
+  if (error instanceof ApiError) return c.json(error.body, error.status, error.headers);
+  if (error instanceof HasherBusyError) {
+    const retryAfter = String(error.retryAfterSeconds);
+    const body = { detail: `Too many sign-ins at the same time. Try again in ${retryAfter} s.`, code: 'busy' };
+    return c.json(body, 503, { 'Retry-After': retryAfter });
+  }
+  if (error instanceof HTTPException) return httpException(error, c);
+  logError('request_failed', error, { request_id: c.get('requestId') });
+  const body = { detail: 'Internal server error.', code: 'internal_error', request_id: c.get('requestId') };
+  return c.json(body, 500);
+};
+
+/** A path that names nothing. */
+export const onNotFound: NotFoundHandler<AppEnv> = (c) => c.json({ detail: 'Not found.' }, 404);
+
+/** Whether an error says that a presented token is no good. */
+export function isTokenFault(error: unknown): error is TokenError | TokenUserError {
+  return error instanceof TokenError || error instanceof TokenUserError;
+}
+
+function httpException(error: HTTPException, c: Context<AppEnv>): Response {
+  return c.json({ detail: error.message || 'The request could not be understood.' }, error.status);
+}

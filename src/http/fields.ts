@@ -1,0 +1,84 @@
+import * as v from 'valibot';
+import type { JsonSchema } from '@valibot/to-json-schema';
+import { isEmailAddress } from '../auth/email-address.ts';
+import { EMAIL_MAX_LENGTH, NAME_MAX_LENGTH, PASSWORD_MAX_BYTES, PASSWORD_MAX_LENGTH } from '../config.ts';
+
+/** Django REST Framework's words for a field that is not there. */
+export const REQUIRED = 'This field is required.';
+
+type TextRules = {
+  /** Code points. */
+  maxLength?: number;
+  /** Whether white space around the text is cut off. Passwords are taken as typed. */
+  trim?: boolean;
+  /** Further rules, each with its message. */
+  rules?: readonly (readonly [holds: (text: string) => boolean, message: string])[];
+  /** What the API's description says beyond "string". */
+  describe?: JsonSchema;
+};
+
+/**
+ * A text field with the rules and messages of Django REST Framework's CharField: numbers count as text, anything else
+ * is "Not a valid string.", and what is not blank is told everything that is wrong with it at once.
+ */
+export function textField({ maxLength, trim = true, rules = [], describe = {} }: TextRules = {}) {
+  return v.pipe(
+    v.union([v.string(), v.number()], (issue) =>
+      issue.input === null ? 'This field may not be null.' : 'Not a valid string.',
+    ),
+    v.metadata({ jsonSchema: { type: 'string', minLength: 1, ...(maxLength && { maxLength }), ...describe } }),
+    v.rawTransform<string | number, string>(({ dataset, addIssue, NEVER }) => {
+      const typed = String(dataset.value);
+      const text = trim ? typed.trim() : typed;
+      const wrong = [...problems(text, maxLength), ...rules.filter(([holds]) => !holds(text)).map(([, message]) => message)];
+      if (text.trim() === '') wrong.splice(0, wrong.length, 'This field may not be blank.');
+      for (const message of wrong) addIssue({ message });
+      return wrong.length > 0 ? NEVER : text;
+    }),
+  );
+}
+
+function problems(text: string, maxLength: number | undefined): string[] {
+  const found: string[] = [];
+  if (maxLength !== undefined && codePoints(text) > maxLength) {
+    found.push(`Ensure this field has no more than ${maxLength} characters.`);
+  }
+  if (text.includes('\0')) found.push('Null characters are not allowed.');
+  const surrogate = /\p{Surrogate}/u.exec(text)?.[0];
+  if (surrogate !== undefined) {
+    found.push(`Surrogate characters are not allowed: U+${surrogate.charCodeAt(0).toString(16).toUpperCase()}.`);
+  }
+  return found;
+}
+
+function codePoints(text: string): number {
+  let count = 0;
+  for (const _ of text) count += 1;
+  return count;
+}
+
+/** A first or last name. */
+export const nameField = textField({ maxLength: NAME_MAX_LENGTH });
+
+/** An e-mail address to register, lower-cased. */
+export const emailField = v.pipe(
+  textField({
+    maxLength: EMAIL_MAX_LENGTH,
+    rules: [[isEmailAddress, 'Enter a valid email address.']],
+    describe: { format: 'email' },
+  }),
+  v.transform((email) => email.toLowerCase()),
+);
+
+/** A password, as typed, short enough to be hashed. */
+export const passwordField = textField({
+  maxLength: PASSWORD_MAX_LENGTH,
+  trim: false,
+  rules: [
+    [
+      (password) => new TextEncoder().encode(password.normalize('NFC')).length <= PASSWORD_MAX_BYTES,
+      `Ensure this field has no more than ${PASSWORD_MAX_BYTES} bytes.`,
+    ],
+  ],
+  describe: { format: 'password' },
+});

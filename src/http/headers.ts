@@ -1,0 +1,37 @@
+import { cors } from 'hono/cors';
+import { createMiddleware } from 'hono/factory';
+import { secureHeaders } from 'hono/secure-headers';
+import type { AppEnv } from './app-env.ts';
+import { isAllowedOrigin } from './origin.ts';
+
+/**
+ * Headers of every answer but a socket's. Answers are data, which no page may frame, run or keep; the one page there
+ * is, the documentation, states its own policy.
+ */
+export const securityHeaders = createMiddleware<AppEnv>(async (c, next) => {
+  await strictHeaders(c, next);
+  c.header('Cache-Control', 'no-store');
+  if (!c.res.headers.has('Content-Security-Policy')) {
+    c.header('Content-Security-Policy', "default-src 'none'; frame-ancestors 'none'");
+  }
+});
+
+const strictHeaders = secureHeaders({
+  strictTransportSecurity: 'max-age=31536000; includeSubDomains',
+  xFrameOptions: 'DENY',
+  referrerPolicy: 'same-origin',
+});
+
+/** CORS for the origins that may use the API. Bearer tokens need no credentials mode, so none is allowed. */
+export const allowedOrigins = createMiddleware<AppEnv>(async (c, next) => {
+  const origin = c.req.header('Origin');
+  return origin !== undefined && isAllowedOrigin(origin, c.req.url) ? corsHeaders(c, next) : next();
+});
+
+const corsHeaders = cors({
+  origin: (origin) => origin,
+  allowMethods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+  allowHeaders: ['Authorization', 'Content-Type'],
+  exposeHeaders: ['Link', 'Retry-After', 'X-Request-Id'],
+  maxAge: 86_400,
+});

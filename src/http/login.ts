@@ -1,0 +1,45 @@
+import { Hono } from 'hono';
+import * as v from 'valibot';
+import { hashPassword, verifyPassword } from '../auth/passwords.ts';
+import { startSession } from '../auth/sessions.ts';
+import { directory } from '../directory/database.ts';
+import { findCredentials, upgradePasswordHash } from '../directory/users.ts';
+import type { AppEnv } from './app-env.ts';
+import { readFields } from './body.ts';
+import { unauthorized } from './errors.ts';
+import { passwordField, REQUIRED, textField } from './fields.ts';
+import { describe } from './openapi.ts';
+
+const credentials = v.object({ email: textField({ describe: { format: 'email' } }), password: passwordField }, REQUIRED);
+
+/** A refresh and an access token. */
+export const tokenPair = v.object({ refresh: v.string(), access: v.string() });
+
+export const login = new Hono<AppEnv>();
+
+login.post(
+  '/api/login',
+  describe({
+    summary: 'Sign in',
+    description: 'Starts a session of at most 30 days. The access token is good for 30 minutes, the refresh token for a day.',
+    tags: ['Sessions'],
+    bearer: false,
+    body: credentials,
+    responses: {
+      200: { description: 'The tokens of the new session.', schema: tokenPair },
+      401: { description: 'There is no active account with this address and password.', schema: v.object({ detail: v.string() }) },
+      503: { description: 'Too many sign-ins at the same time; `Retry-After` says when to try again.', schema: v.object({ detail: v.string(), code: v.string() }) },
+    },
+  }),
+  async (c) => {
+    const db = directory(c.env.DB);
+    const { email, password } = await readFields(c, credentials);
+    const account = await findCredentials(db, email.toLowerCase());
+    // One hash in every case: the time of the answer must not tell whether there is such an account.
+    const { valid, outdated } = await verifyPassword(password, account?.is_active ? account.password : null);
+    if (!account || !valid) throw unauthorized('No active account found with the given credentials');
+    if (outdated) await upgradePasswordHash(db, account.id, account.password, await hashPassword(password));
+    const userAgent = c.req.header('User-Agent') ?? '';
+    return c.json(await startSession(db, { userId: account.id, userAgent, now: Date.now() }));
+  },
+);

@@ -1,0 +1,40 @@
+import { Hono } from 'hono';
+import * as v from 'valibot';
+import { endSession, refreshTokenState } from '../auth/sessions.ts';
+import { deliverSessionNotices } from '../conversation/notices.ts';
+import { directory } from '../directory/database.ts';
+import type { AppEnv } from './app-env.ts';
+import { readFields } from './body.ts';
+import { REQUIRED, textField } from './fields.ts';
+import { describe, errorBody } from './openapi.ts';
+import { readToken, tokenBlacklisted, tokenUnknown } from './refresh-token.ts';
+
+const logoutBody = v.object({ refresh: textField() }, REQUIRED);
+
+export const logout = new Hono<AppEnv>();
+
+logout.post(
+  '/api/logout',
+  describe({
+    summary: 'Sign out',
+    description: 'Ends the session of the refresh token: its access tokens are refused and its sockets close at once.',
+    tags: ['Sessions'],
+    bearer: false,
+    body: logoutBody,
+    responses: {
+      200: { description: 'Signed out.', schema: v.strictObject({}) },
+      401: { description: 'The token is invalid, expired or its session had ended before.', schema: errorBody },
+    },
+  }),
+  async (c) => {
+    const db = directory(c.env.DB);
+    const now = Date.now();
+    const { refresh } = await readFields(c, logoutBody);
+    const claims = await readToken(refresh, 'refresh');
+    // A used token is good enough to end its own session with: it is an old copy of what the client holds, or a stolen one.
+    if ((await refreshTokenState(db, claims, now)) === 'unknown') throw tokenUnknown();
+    if (!(await endSession(db, claims, 'logout', now))) throw tokenBlacklisted();
+    c.executionCtx.waitUntil(deliverSessionNotices(c.env, claims.session_id));
+    return c.json({});
+  },
+);

@@ -1,0 +1,82 @@
+import { Hono } from 'hono';
+import * as v from 'valibot';
+import { checkStanding } from '../auth/identity.ts';
+import { endSession, refreshTokenState, rotateRefreshToken } from '../auth/sessions.ts';
+import { deliverSessionNotices } from '../conversation/notices.ts';
+import { directory } from '../directory/database.ts';
+import { log } from '../log.ts';
+import type { AppEnv } from './app-env.ts';
+import { readFields } from './body.ts';
+import { invalid } from './errors.ts';
+import { REQUIRED, textField } from './fields.ts';
+import { tokenPair } from './login.ts';
+import { describe, errorBody } from './openapi.ts';
+import { noActiveAccount, readToken, tokenBlacklisted, tokenUnknown } from './refresh-token.ts';
+
+const refreshBody = v.object({ refresh: textField() }, REQUIRED);
+const verifyBody = v.object({ token: textField() }, REQUIRED);
+const empty = v.strictObject({});
+const refused = { description: 'The token is invalid, expired, used or its session has ended.', schema: errorBody };
+
+export const token = new Hono<AppEnv>();
+
+token.post(
+  '/api/token/refresh',
+  describe({
+    summary: 'Exchange a refresh token for a new pair',
+    description: 'A refresh token is good for one exchange. Using it again ends the session: somebody has a copy.',
+    tags: ['Sessions'],
+    bearer: false,
+    body: refreshBody,
+    responses: { 200: { description: 'The new tokens.', schema: tokenPair }, 401: refused },
+  }),
+  async (c) => {
+    const db = directory(c.env.DB);
+    const now = Date.now();
+    const { refresh } = await readFields(c, refreshBody);
+    const claims = await readToken(refresh, 'refresh');
+    const rotation = await rotateRefreshToken(db, claims, now);
+    switch (rotation.outcome) {
+      case 'rotated':
+        return c.json(rotation.tokens);
+      case 'unknown':
+        throw tokenUnknown();
+      case 'user_inactive':
+        throw noActiveAccount();
+      case 'session_ended':
+      case 'used_moments_ago':
+        throw tokenBlacklisted();
+      case 'reused': {
+        log('refresh_token_reused', { user_id: claims.user_id, session_id: claims.session_id });
+        await endSession(db, claims, 'token_reuse', now);
+        c.executionCtx.waitUntil(deliverSessionNotices(c.env, claims.session_id));
+        throw tokenBlacklisted();
+      }
+    }
+  },
+);
+
+token.post(
+  '/api/token/verify',
+  describe({
+    summary: 'Ask whether a token is good',
+    tags: ['Sessions'],
+    bearer: false,
+    body: verifyBody,
+    responses: { 200: { description: 'It is.', schema: empty }, 401: refused },
+  }),
+  async (c) => {
+    const db = directory(c.env.DB);
+    const now = Date.now();
+    const { token: text } = await readFields(c, verifyBody);
+    const claims = await readToken(text, undefined);
+    if (claims.token_type === 'refresh') {
+      const state = await refreshTokenState(db, claims, now);
+      if (state === 'unknown') throw tokenUnknown();
+      if (state !== 'current') throw invalid({ non_field_errors: ['Token is blacklisted'] });
+    } else if ((await checkStanding(db, claims, now)) !== 'ok') {
+      throw tokenUnknown();
+    }
+    return c.json({});
+  },
+);

@@ -1,0 +1,40 @@
+import { Hono } from 'hono';
+import * as v from 'valibot';
+import { PAGE_SIZE } from '../config.ts';
+import { directory } from '../directory/database.ts';
+import { listUsers } from '../directory/users.ts';
+import { parseUuid } from '../protocol/uuid.ts';
+import type { AppEnv } from './app-env.ts';
+import { bearer } from './bearer.ts';
+import { invalid } from './errors.ts';
+import { describe } from './openapi.ts';
+
+/** What everyone may see of a user. */
+export const publicUser = v.object({ id: v.pipe(v.string(), v.uuid()), first_name: v.string(), last_name: v.string() });
+
+export const users = new Hono<AppEnv>();
+
+users.use('/api/users', bearer);
+
+users.get(
+  '/api/users',
+  describe({
+    summary: 'List the other users',
+    description: `Active users in order of registration, ${PAGE_SIZE} a page. \`Link: <…>; rel="next"\` leads to the next page.`,
+    tags: ['Users'],
+    bearer: true,
+    query: { after: 'Id of the last user of the page before.' },
+    responses: { 200: { description: 'The users.', schema: v.array(publicUser) } },
+  }),
+  async (c) => {
+    const typed = c.req.query('after');
+    const after = typed === undefined ? undefined : parseUuid(typed);
+    if (typed !== undefined && after === undefined) throw invalid({ after: [`“${typed}” is not a valid UUID.`] });
+    const except = c.get('caller').user_id;
+    const page = await listUsers(directory(c.env.DB), { except, after, limit: PAGE_SIZE });
+    if (!page) throw invalid({ after: ['There is no such user.'] });
+    const last = page.users.at(-1);
+    if (page.more && last) c.header('Link', `</api/users/?after=${last.id}>; rel="next"`);
+    return c.json(page.users);
+  },
+);

@@ -1,0 +1,15 @@
+/** What a log line may hold: ids, codes, counts. Never a token, a password, an address or a message's text. */
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** Writes one line of JSON to the Worker's log. Line breaks in values are escaped, so a line is always one event. */
+export function log(event: string, fields: LogFields = {}): void {
+  // eslint-disable-next-line no-console -- the console is the Worker's log
+  console.log(JSON.stringify({ event, ...fields }));
+}
+
+/** Like {@link log}, for a fault of ours: the error's name, message and stack go to the log and nowhere else. */
+export function logError(event: string, error: unknown, fields: LogFields = {}): void {
+  const fault = error instanceof Error ? error : new Error(String(error));
+  // eslint-disable-next-line no-console -- the console is the Worker's log
+  console.error(JSON.stringify({ event, ...fields, error: fault.name, message: fault.message, stack: fault.stack }));
+}
