@@ -80,10 +80,19 @@ export async function rotateRefreshToken(db: Directory, claims: TokenClaims, now
         ),
       )
       .returning({ jti_hash: refreshTokens.jti_hash }),
-    db.run(sql`
-      INSERT INTO ${refreshTokens} (jti_hash, session_id, issued_at, expires_at)
-      SELECT ${next.row.jti_hash}, ${refreshTokens.session_id}, ${now}, ${next.row.expires_at} FROM ${refreshTokens}
-      WHERE ${refreshTokens.jti_hash} = ${jtiHash} AND ${refreshTokens.replaced_by} = ${next.row.jti_hash}`),
+    db.insert(refreshTokens).select(
+      db
+        .select({
+          jti_hash: sql<string>`${next.row.jti_hash}`.as('jti_hash'),
+          session_id: refreshTokens.session_id,
+          issued_at: sql<number>`${now}`.as('issued_at'),
+          expires_at: sql<number>`${next.row.expires_at}`.as('expires_at'),
+          used_at: sql<null>`NULL`.as('used_at'),
+          replaced_by: sql<null>`NULL`.as('replaced_by'),
+        })
+        .from(refreshTokens)
+        .where(and(eq(refreshTokens.jti_hash, jtiHash), eq(refreshTokens.replaced_by, next.row.jti_hash))),
+    ),
     db
       .update(sessions)
       .set({ last_used_at: now })

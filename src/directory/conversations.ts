@@ -1,4 +1,4 @@
-import { eq, sql } from 'drizzle-orm';
+import { eq, inArray, sql } from 'drizzle-orm';
 import type { Directory } from './database.ts';
 import { conversations, members, users } from './schema.ts';
 
@@ -33,15 +33,38 @@ export async function openDirectConversation(
 ): Promise<(ConversationVersion & { id: string }) | undefined> {
   const pair = userId < peerId ? `${userId}:${peerId}` : `${peerId}:${userId}`;
   const [, , found] = await db.batch([
-    db.run(sql`
-      INSERT INTO ${conversations} (id, kind, pair, created_at)
-      SELECT ${crypto.randomUUID()}, 'direct', ${pair}, ${now} FROM ${users} WHERE ${users.id} = ${peerId}
-      ON CONFLICT (pair) DO NOTHING`),
-    db.run(sql`
-      INSERT INTO ${members} (conversation_id, user_id, role, joined_at)
-      SELECT ${conversations.id}, ${users.id}, 'member', ${now} FROM ${conversations}, ${users}
-      WHERE ${conversations.pair} = ${pair} AND ${users.id} IN (${userId}, ${peerId})
-      ON CONFLICT DO NOTHING`),
+    db
+      .insert(conversations)
+      .select(
+        db
+          .select({
+            id: sql<string>`${crypto.randomUUID()}`.as('id'),
+            kind: sql<'direct'>`'direct'`.as('kind'),
+            pair: sql<string>`${pair}`.as('pair'),
+            version: sql<number>`1`.as('version'),
+            epoch: sql<number>`1`.as('epoch'),
+            created_at: sql<number>`${now}`.as('created_at'),
+          })
+          .from(users)
+          .where(eq(users.id, peerId)),
+      )
+      .onConflictDoNothing({ target: conversations.pair }),
+    db
+      .insert(members)
+      .select(
+        db
+          .select({
+            conversation_id: conversations.id,
+            user_id: users.id,
+            role: sql<'member'>`'member'`.as('role'),
+            joined_at: sql<number>`${now}`.as('joined_at'),
+            left_at: sql<null>`NULL`.as('left_at'),
+          })
+          .from(conversations)
+          .innerJoin(users, inArray(users.id, [userId, peerId]))
+          .where(eq(conversations.pair, pair)),
+      )
+      .onConflictDoNothing(),
     db
       .select({ id: conversations.id, version: conversations.version, epoch: conversations.epoch })
       .from(conversations)

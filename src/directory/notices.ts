@@ -1,4 +1,4 @@
-import { asc, eq, sql, type SQL } from 'drizzle-orm';
+import { and, asc, eq, isNull, sql, type SQL } from 'drizzle-orm';
 import type { Directory } from './database.ts';
 import { conversations, members, notices } from './schema.ts';
 
@@ -24,11 +24,19 @@ export function writeSessionNotices(
   session: { session_id: string; user_id: string; remember_until: number; now: number },
   ended: SQL,
 ) {
-  return db.run(sql`
-    INSERT INTO ${notices} (conversation_id, kind, session_id, remember_until, tried_at)
-    SELECT ${members.conversation_id}, 'session_ended', ${session.session_id}, ${session.remember_until}, ${session.now}
-    FROM ${members}
-    WHERE ${members.user_id} = ${session.user_id} AND ${members.left_at} IS NULL AND ${ended}`);
+  return db.insert(notices).select(
+    db
+      .select({
+        id: sql<number>`NULL`.as('id'),
+        conversation_id: members.conversation_id,
+        kind: sql<'session_ended'>`'session_ended'`.as('kind'),
+        session_id: sql<string>`${session.session_id}`.as('session_id'),
+        remember_until: sql<number>`${session.remember_until}`.as('remember_until'),
+        tried_at: sql<number>`${session.now}`.as('tried_at'),
+      })
+      .from(members)
+      .where(and(eq(members.user_id, session.user_id), isNull(members.left_at), ended)),
+  );
 }
 
 /** The notices about a session that are still to be delivered. */
