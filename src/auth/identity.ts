@@ -48,7 +48,11 @@ export async function checkAdmission(
   if (found !== 'ok') return { standing: found };
   const conversation =
     row && row.version !== null && row.epoch !== null ? { version: row.version, epoch: row.epoch } : undefined;
-  return { standing: 'ok', conversation, isMember: row !== undefined && row.joined_at !== null && row.left_at === null };
+  return {
+    standing: 'ok',
+    conversation,
+    isMember: row !== undefined && row.joined_at !== null && row.left_at === null,
+  };
 }
 
 const standingColumns = {

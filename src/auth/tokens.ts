@@ -127,8 +127,14 @@ export type TokenKeys = { readonly current: Key; readonly previous: Key | undefi
  * Derives the keys from the secrets. The `kid` in a token's header picks one of them and can pick nothing else:
  * `jku`, `jwk` and `x5u` headers are never read.
  */
-export function readTokenKeys({ jwtSecret, jwtSecretPrevious }: Pick<Settings, 'jwtSecret' | 'jwtSecretPrevious'>): TokenKeys {
-  return { current: readKey(jwtSecret), previous: jwtSecretPrevious === undefined ? undefined : readKey(jwtSecretPrevious) };
+export function readTokenKeys({
+  jwtSecret,
+  jwtSecretPrevious,
+}: Pick<Settings, 'jwtSecret' | 'jwtSecretPrevious'>): TokenKeys {
+  return {
+    current: readKey(jwtSecret),
+    previous: jwtSecretPrevious === undefined ? undefined : readKey(jwtSecretPrevious),
+  };
 }
 
 function readKey(secret: string): Key {

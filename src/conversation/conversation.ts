@@ -6,7 +6,7 @@ import { log, logError } from '../log.ts';
 import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
 import { decodePlainFrame, encodePlainMessage, INVALID_RECIPIENT } from '../protocol/plain.ts';
 import { readAttachment, readConnect, tags, type Attachment, type Connect } from './connection.ts';
-import { ConversationLog } from './log.ts';
+import { ConversationStore } from './store.ts';
 
 /** A message as history shows it. `created_at` is in milliseconds since 1970. */
 export type HistoryMessage = {
@@ -23,14 +23,14 @@ export type HistoryPage = { messages: HistoryMessage[]; more: boolean };
 export type ConversationNotice = { ended_sessions: { session_id: string; remember_until: number }[] };
 
 /**
- * One conversation: its sockets and, through {@link ConversationLog}, its messages. The only writer of both.
+ * One conversation: its sockets and, through {@link ConversationStore}, its messages. The only writer of both.
  *
  * The Worker calls it only for ids that the directory knows, and proves it by the version that it hands over; until
  * then the object touches no storage. Between reading storage and the last send of a frame nothing is awaited, so
  * frames take effect one after the other, and the runtime holds what is sent until what is stored is durable.
  */
 export class Conversation extends DurableObject<Env> {
-  #log: ConversationLog | undefined;
+  #store: ConversationStore | undefined;
   #alarmAt: number | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -43,9 +43,9 @@ export class Conversation extends DurableObject<Env> {
   override async fetch(request: Request): Promise<Response> {
     const connect = readConnect(request);
     if (!connect || connect.conversation_id !== this.#id) return refusal('The request did not come from the Worker.');
-    const log = await this.#upToDate(connect);
-    if (log.isSessionEnded(connect.session_id)) return refusal('The session has ended.', 'session_ended');
-    if (!log.member(connect.user_id)) return refusal('You are not a member of this conversation.', 'not_a_member');
+    const store = await this.#upToDate(connect);
+    if (store.isSessionEnded(connect.session_id)) return refusal('The session has ended.', 'session_ended');
+    if (!store.member(connect.user_id)) return refusal('You are not a member of this conversation.', 'not_a_member');
     return this.#accept(connect);
   }
 
@@ -53,12 +53,15 @@ export class Conversation extends DurableObject<Env> {
    * Messages older than `before`, newest first.
    * @param known what the directory says of the conversation, so that names are as new as that
    */
-  async history(known: ConversationVersion, page: { before?: number | undefined; limit: number }): Promise<HistoryPage> {
-    const log = await this.#upToDate(known);
-    const { messages, more } = log.history(page);
+  async history(
+    known: ConversationVersion,
+    page: { before?: number | undefined; limit: number },
+  ): Promise<HistoryPage> {
+    const store = await this.#upToDate(known);
+    const { messages, more } = store.history(page);
     return {
       messages: messages.map(({ n, text, created_at, sender_id }) => {
-        const { first_name = '', last_name = '' } = log.anyMember(sender_id) ?? {};
+        const { first_name = '', last_name = '' } = store.anyMember(sender_id) ?? {};
         return { n, text: text ?? '', created_at, sender: { user_id: sender_id, first_name, last_name } };
       }),
       more,
@@ -70,10 +73,10 @@ export class Conversation extends DurableObject<Env> {
    * same thing again changes nothing.
    */
   async notify(known: ConversationVersion, { ended_sessions }: ConversationNotice): Promise<void> {
-    const log = await this.#upToDate(known);
-    log.forgetEndedSessions(Date.now());
+    const store = await this.#upToDate(known);
+    store.forgetEndedSessions(Date.now());
     for (const { session_id, remember_until } of ended_sessions) {
-      log.rememberEndedSession(session_id, remember_until);
+      store.rememberEndedSession(session_id, remember_until);
       for (const socket of this.ctx.getWebSockets(tags.session(session_id))) {
         this.#close(socket, CLOSE.sessionEnded, 'The session has ended.');
       }
@@ -91,8 +94,10 @@ export class Conversation extends DurableObject<Env> {
       if (!attachment) return this.#close(socket, CLOSE.unauthenticated, 'Connect again.');
       // Frames behind a message to oneself still count, as in the original; behind any other close they do not.
       if (attachment.closing !== undefined && attachment.closing !== CLOSE.normal) return;
-      if (attachment.expires_at <= Date.now()) return this.#close(socket, CLOSE.unauthenticated, 'The token has expired.');
-      if (typeof frame !== 'string') return this.#close(socket, CLOSE.unsupportedData, 'Only text frames are understood.');
+      if (attachment.expires_at <= Date.now())
+        return this.#close(socket, CLOSE.unauthenticated, 'The token has expired.');
+      if (typeof frame !== 'string')
+        return this.#close(socket, CLOSE.unsupportedData, 'Only text frames are understood.');
       if (exceeds(frame, FRAME_MAX_BYTES)) {
         return this.#close(socket, CLOSE.tooLarge, `A frame may have at most ${FRAME_MAX_BYTES} bytes.`);
       }
@@ -132,21 +137,21 @@ export class Conversation extends DurableObject<Env> {
     return this.ctx.id.name ?? '';
   }
 
-  /** The log, opened, with the members as the directory has them at `known` or later. */
-  async #upToDate(known: ConversationVersion): Promise<ConversationLog> {
-    this.#log ??= new ConversationLog(this.ctx.storage);
-    if (!this.#log.isBehind(known)) return this.#log;
+  /** The store, opened, with the members as the directory has them at `known` or later. */
+  async #upToDate(known: ConversationVersion): Promise<ConversationStore> {
+    this.#store ??= new ConversationStore(this.ctx.storage);
+    if (!this.#store.isBehind(known)) return this.#store;
     const list = await listMembers(directory(this.env.DB), this.#id);
     if (!list) throw new Error('The directory does not know the conversation any more.');
-    this.#log.applyMembers(list);
-    this.#closeDeparted(this.#log);
-    return this.#log;
+    this.#store.applyMembers(list);
+    this.#closeDeparted(this.#store);
+    return this.#store;
   }
 
-  #closeDeparted(log: ConversationLog): void {
+  #closeDeparted(store: ConversationStore): void {
     for (const socket of this.ctx.getWebSockets()) {
       const attachment = readAttachment(socket);
-      if (attachment && attachment.closing === undefined && !log.member(attachment.user_id)) {
+      if (attachment && attachment.closing === undefined && !store.member(attachment.user_id)) {
         this.#close(socket, CLOSE.forbidden, 'You are not a member of this conversation any more.');
       }
     }
@@ -169,9 +174,10 @@ export class Conversation extends DurableObject<Env> {
   }
 
   #plainFrame(socket: WebSocket, { user_id }: Attachment, text: string): void {
-    const log = (this.#log ??= new ConversationLog(this.ctx.storage));
-    if (!log.member(user_id)) return this.#close(socket, CLOSE.forbidden, 'You are not a member of this conversation.');
-    const peer = log.activeMembers().find((member) => member.user_id !== user_id);
+    const store = (this.#store ??= new ConversationStore(this.ctx.storage));
+    if (!store.member(user_id))
+      return this.#close(socket, CLOSE.forbidden, 'You are not a member of this conversation.');
+    const peer = store.activeMembers().find((member) => member.user_id !== user_id);
     const frame = decodePlainFrame(text, user_id, peer?.user_id);
     switch (frame.kind) {
       case 'invalid':
@@ -183,7 +189,7 @@ export class Conversation extends DurableObject<Env> {
         return;
       case 'message': {
         const ref = crypto.randomUUID();
-        log.append({ sender_id: user_id, ref, text: frame.message, now: Date.now() });
+        store.append({ sender_id: user_id, ref, text: frame.message, now: Date.now() });
         this.#broadcast(encodePlainMessage(frame));
         return;
       }

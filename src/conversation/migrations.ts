@@ -56,7 +56,9 @@ export function migrate(storage: DurableObjectStorage, migrations: readonly stri
     sql.exec('CREATE TABLE IF NOT EXISTS migrations (step INTEGER PRIMARY KEY, text TEXT NOT NULL)');
     const applied = sql.exec<{ text: string }>('SELECT text FROM migrations ORDER BY step').toArray();
     if (applied.length > migrations.length) {
-      throw new Error(`The store is at step ${applied.length}, this release knows ${migrations.length}. Deploy a newer one.`);
+      throw new Error(
+        `The store is at step ${applied.length}, this release knows ${migrations.length}. Deploy a newer one.`,
+      );
     }
     for (const [step, text] of migrations.entries()) {
       const earlier = applied[step]?.text;

@@ -50,7 +50,10 @@ export const refreshTokens = sqliteTable(
     /** `jti_hash` of its successor. */
     replaced_by: text('replaced_by'),
   },
-  (table) => [index('refresh_tokens_session').on(table.session_id), index('refresh_tokens_expiry').on(table.expires_at)],
+  (table) => [
+    index('refresh_tokens_session').on(table.session_id),
+    index('refresh_tokens_expiry').on(table.expires_at),
+  ],
 );
 
 export const conversations = sqliteTable(
@@ -83,10 +86,7 @@ export const members = sqliteTable(
     joined_at: integer('joined_at').notNull(),
     left_at: integer('left_at'),
   },
-  (table) => [
-    primaryKey({ columns: [table.conversation_id, table.user_id] }),
-    index('members_user').on(table.user_id),
-  ],
+  (table) => [primaryKey({ columns: [table.conversation_id, table.user_id] }), index('members_user').on(table.user_id)],
 );
 
 /**

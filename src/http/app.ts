@@ -7,6 +7,7 @@ import { chat } from './chat.ts';
 import { chatSocket } from './chat-socket.ts';
 import { onError, onNotFound } from './errors.ts';
 import { allowedOrigins, securityHeaders } from './headers.ts';
+import { docs } from './docs.ts';
 import { health } from './health.ts';
 import { login } from './login.ts';
 import { logout } from './logout.ts';
@@ -30,3 +31,4 @@ app.use(securityHeaders, allowedOrigins, otherMethods(app));
 app.use('/api/*', bodyLimit({ maxSize: BODY_MAX_BYTES, onError: bodyTooLarge }));
 
 for (const resource of [register, login, token, logout, users, chat, health]) app.route('/', resource);
+app.route('/', docs(app));

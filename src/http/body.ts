@@ -17,7 +17,7 @@ export type Fields<S extends FieldsSchema> = { values: Partial<v.InferOutput<S>>
 export async function readFields<S extends FieldsSchema>(c: Context<AppEnv>, schema: S): Promise<v.InferOutput<S>> {
   const { values, errors } = await checkFields(c, schema);
   if (Object.keys(errors).length > 0) throw invalid(errors);
-  return values as v.InferOutput<S>;
+  return values;
 }
 
 /** Like {@link readFields}, but leaves it to the caller to refuse the errors, along with others of its own. */
@@ -26,7 +26,8 @@ export async function checkFields<S extends FieldsSchema>(c: Context<AppEnv>, sc
   if (result.success) return { values: result.output, errors: {} };
   const errors: FieldErrors = {};
   for (const issue of result.issues) {
-    const field = String(issue.path?.[0].key ?? 'non_field_errors');
+    const [at] = issue.path ?? [];
+    const field = typeof at?.key === 'string' ? at.key : 'non_field_errors';
     (errors[field] ??= []).push(issue.message);
   }
   const valid = Object.entries(result.output as Record<string, unknown>).filter(([field]) => !(field in errors));

@@ -7,7 +7,9 @@ import { log } from '../log.ts';
 import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
 import { parseUuid } from '../protocol/uuid.ts';
 import type { AppEnv } from './app-env.ts';
+import { describe } from './openapi.ts';
 import { isAllowedOrigin } from './origin.ts';
+import { errorBody } from './schemas.ts';
 
 /** The subprotocol of our own protocol. A socket that does not offer it speaks the original's plain frames. */
 const CHAT_V1 = 'chat.v1';
@@ -31,21 +33,38 @@ class SocketRefused extends Error {
  */
 export const chatSocket = new Hono<AppEnv>();
 
-chatSocket.get('/ws/chat/:id', async (c) => {
-  if (c.req.header('Upgrade')?.toLowerCase() !== 'websocket') {
-    const body = { detail: 'This path is a WebSocket. Send an upgrade request.', code: 'upgrade_required' };
-    return c.json(body, 426, { Upgrade: 'websocket', Connection: 'Upgrade' });
-  }
-  const offered = subprotocols(c);
-  try {
-    return await connect(c, offered);
-  } catch (error) {
-    if (!(error instanceof SocketRefused)) throw error;
-    log('socket_refused', { request_id: c.get('requestId'), code: error.code });
-    if (offered.includes(CHAT_V1)) return closedChatV1(error.closeCode, error.message);
-    return c.json({ detail: error.message, code: error.code }, 403);
-  }
-});
+chatSocket.get(
+  '/ws/chat/:id',
+  describe({
+    summary: 'Open a socket in a conversation',
+    description:
+      'A WebSocket upgrade. The access token travels in `Authorization: Bearer`, or as `?token=`. ' +
+      'The socket speaks the frames of the original app: `{"message", "recipient_id"}` in both directions.',
+    tags: ['Conversations'],
+    bearer: false,
+    query: { token: 'The access token, for clients that cannot set headers.' },
+    responses: {
+      101: { description: 'The socket is open.' },
+      403: { description: 'The token, the origin or the conversation is not one that may connect.', schema: errorBody },
+      426: { description: 'The request is not an upgrade.', schema: errorBody },
+    },
+  }),
+  async (c) => {
+    if (c.req.header('Upgrade')?.toLowerCase() !== 'websocket') {
+      const body = { detail: 'This path is a WebSocket. Send an upgrade request.', code: 'upgrade_required' };
+      return c.json(body, 426, { Upgrade: 'websocket', Connection: 'Upgrade' });
+    }
+    const offered = subprotocols(c);
+    try {
+      return await connect(c, offered);
+    } catch (error) {
+      if (!(error instanceof SocketRefused)) throw error;
+      log('socket_refused', { request_id: c.get('requestId'), code: error.code });
+      if (offered.includes(CHAT_V1)) return closedChatV1(error.closeCode, error.message);
+      return c.json({ detail: error.message, code: error.code }, 403);
+    }
+  },
+);
 
 async function connect(c: Context<AppEnv>, offered: readonly string[]): Promise<Response> {
   const now = Date.now();

@@ -6,24 +6,31 @@ import { openDirectConversation } from '../directory/conversations.ts';
 import type { AppEnv } from './app-env.ts';
 import { bearer } from './bearer.ts';
 import { ApiError, invalid, notFound } from './errors.ts';
-import { describe, errorBody } from './openapi.ts';
+import { describe } from './openapi.ts';
+import { errorBody, fieldErrorsBody, schema } from './schemas.ts';
 import { pathId } from './path-id.ts';
 import { publicUser } from './users.ts';
 
-const chatOpened = v.object({
-  success: v.literal(true),
-  msg: v.string(),
-  data: v.object({
-    id: v.pipe(v.string(), v.uuid()),
-    messages: v.array(
-      v.object({ text: v.string(), sender: publicUser, created_at: v.pipe(v.string(), v.isoTimestamp()) }),
-    ),
-    next: v.optional(v.string()),
-  }),
-  status: v.literal(200),
-});
+const message = schema(
+  'Message',
+  v.strictObject({ text: v.string(), sender: publicUser, created_at: v.pipe(v.string(), v.isoTimestamp()) }),
+);
 
-const selfRefused = v.object({ success: v.literal(false), msg: v.string(), status: v.literal(400) });
+const chatOpened = schema(
+  'Chat',
+  v.strictObject({
+    success: v.literal(true),
+    msg: v.string(),
+    data: v.strictObject({
+      id: v.pipe(v.string(), v.uuid()),
+      messages: v.array(message),
+      next: v.optional(v.string()),
+    }),
+    status: v.literal(200),
+  }),
+);
+
+const selfRefused = v.strictObject({ success: v.literal(false), msg: v.string(), status: v.literal(400) });
 
 export const chat = new Hono<AppEnv>();
 
@@ -41,7 +48,10 @@ chat.get(
     query: { before: 'Only messages older than this one: a number from `data.next`.' },
     responses: {
       200: { description: 'The conversation.', schema: chatOpened },
-      400: { description: 'The user is the caller, or a parameter is wrong.', schema: v.union([selfRefused, v.record(v.string(), v.array(v.string()))]) },
+      400: {
+        description: 'The user is the caller, or a parameter is wrong.',
+        schema: v.union([selfRefused, fieldErrorsBody]),
+      },
       404: { description: 'There is no such user.', schema: errorBody },
     },
   }),

@@ -1,6 +1,51 @@
 import { Hono } from 'hono';
-import { html } from 'hono/html';
+import * as v from 'valibot';
 import type { AppEnv } from './app-env.ts';
+import { docsPage, docsPolicy } from './docs-page.ts';
+import { describe, openApiDocument, type OpenApiDocument } from './openapi.ts';
 
-export const docs = new Hono<AppEnv>();
-docs.get('/api/docs', (c) => c.html(html`<h1>docs</h1>`));
+/** The description of `app`: for programs at `/api/schema/`, for people at `/api/docs/`. */
+export function docs(app: Hono<AppEnv>): Hono<AppEnv> {
+  let document: OpenApiDocument | undefined;
+  const read = async () => (document ??= await openApiDocument(app));
+  const routes = new Hono<AppEnv>();
+
+  routes.get(
+    '/api/schema',
+    describe({
+      summary: 'This description, as OpenAPI 3.1',
+      tags: ['Service'],
+      bearer: false,
+      responses: { 200: { description: 'The document.', schema: v.looseObject({ openapi: v.string() }) } },
+    }),
+    async (c) => c.json(await read()),
+  );
+
+  routes.get(
+    '/api/docs',
+    describe({
+      summary: 'This description, as a page',
+      tags: ['Service'],
+      bearer: false,
+      produces: 'text/html',
+      responses: { 200: { description: 'The page.', schema: v.string() } },
+    }),
+    async (c) => {
+      c.header('Content-Security-Policy', docsPolicy);
+      return c.html(docsPage(await read()));
+    },
+  );
+
+  routes.get(
+    '/',
+    describe({
+      summary: 'Leads to the documentation',
+      tags: ['Service'],
+      bearer: false,
+      responses: { 302: { description: 'To `/api/docs/`.' } },
+    }),
+    (c) => c.redirect('/api/docs/'),
+  );
+
+  return routes;
+}

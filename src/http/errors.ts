@@ -28,9 +28,13 @@ export function invalid(errors: FieldErrors): ApiError {
 
 /** 401. Its body is the original's, which has a `code` for some reasons and none for others. */
 export function unauthorized(detail: string, code?: string, more: Record<string, unknown> = {}): ApiError {
-  return new ApiError(401, { detail, ...(code === undefined ? {} : { code }), ...more }, {
-    'WWW-Authenticate': 'Bearer realm="api"',
-  });
+  return new ApiError(
+    401,
+    { detail, ...(code === undefined ? {} : { code }), ...more },
+    {
+      'WWW-Authenticate': 'Bearer realm="api"',
+    },
+  );
 }
 
 /** 401 for a refresh token, in the words of simplejwt 5.3.1. */

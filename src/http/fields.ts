@@ -26,11 +26,14 @@ export function textField({ maxLength, trim = true, rules = [], describe = {} }:
     v.union([v.string(), v.number()], (issue) =>
       issue.input === null ? 'This field may not be null.' : 'Not a valid string.',
     ),
-    v.metadata({ jsonSchema: { type: 'string', minLength: 1, ...(maxLength && { maxLength }), ...describe } }),
+    v.metadata({ minLength: 1, ...(maxLength && { maxLength }), ...describe }),
     v.rawTransform<string | number, string>(({ dataset, addIssue, NEVER }) => {
       const typed = String(dataset.value);
       const text = trim ? typed.trim() : typed;
-      const wrong = [...problems(text, maxLength), ...rules.filter(([holds]) => !holds(text)).map(([, message]) => message)];
+      const wrong = [
+        ...problems(text, maxLength),
+        ...rules.filter(([holds]) => !holds(text)).map(([, message]) => message),
+      ];
       if (text.trim() === '') wrong.splice(0, wrong.length, 'This field may not be blank.');
       for (const message of wrong) addIssue({ message });
       return wrong.length > 0 ? NEVER : text;

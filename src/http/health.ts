@@ -5,9 +5,10 @@ import { directory } from '../directory/database.ts';
 import { logError } from '../log.ts';
 import type { AppEnv } from './app-env.ts';
 import { describe } from './openapi.ts';
+import { schema } from './schemas.ts';
 
 const check = v.picklist(['ok', 'failing']);
-const healthReport = v.object({ status: check, d1: check, durable_objects: check });
+const healthReport = schema('Health', v.strictObject({ status: check, d1: check, durable_objects: check }));
 
 export const health = new Hono<AppEnv>();
 

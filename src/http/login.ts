@@ -8,12 +8,16 @@ import type { AppEnv } from './app-env.ts';
 import { readFields } from './body.ts';
 import { unauthorized } from './errors.ts';
 import { passwordField, REQUIRED, textField } from './fields.ts';
-import { describe } from './openapi.ts';
+import { describe, hasherBusy } from './openapi.ts';
+import { errorBody, schema } from './schemas.ts';
 
-const credentials = v.object({ email: textField({ describe: { format: 'email' } }), password: passwordField }, REQUIRED);
+const credentials = schema(
+  'Credentials',
+  v.object({ email: textField({ describe: { format: 'email' } }), password: passwordField }, REQUIRED),
+);
 
 /** A refresh and an access token. */
-export const tokenPair = v.object({ refresh: v.string(), access: v.string() });
+export const tokenPair = schema('TokenPair', v.strictObject({ refresh: v.string(), access: v.string() }));
 
 export const login = new Hono<AppEnv>();
 
@@ -21,14 +25,15 @@ login.post(
   '/api/login',
   describe({
     summary: 'Sign in',
-    description: 'Starts a session of at most 30 days. The access token is good for 30 minutes, the refresh token for a day.',
+    description:
+      'Starts a session of at most 30 days. The access token is good for 30 minutes, the refresh token for a day.',
     tags: ['Sessions'],
     bearer: false,
     body: credentials,
     responses: {
       200: { description: 'The tokens of the new session.', schema: tokenPair },
-      401: { description: 'There is no active account with this address and password.', schema: v.object({ detail: v.string() }) },
-      503: { description: 'Too many sign-ins at the same time; `Retry-After` says when to try again.', schema: v.object({ detail: v.string(), code: v.string() }) },
+      401: { description: 'There is no active account with this address and password.', schema: errorBody },
+      503: hasherBusy,
     },
   }),
   async (c) => {

@@ -5,11 +5,9 @@ import { deliverSessionNotices } from '../conversation/notices.ts';
 import { directory } from '../directory/database.ts';
 import type { AppEnv } from './app-env.ts';
 import { readFields } from './body.ts';
-import { REQUIRED, textField } from './fields.ts';
-import { describe, errorBody } from './openapi.ts';
-import { readToken, tokenBlacklisted, tokenUnknown } from './refresh-token.ts';
-
-const logoutBody = v.object({ refresh: textField() }, REQUIRED);
+import { describe } from './openapi.ts';
+import { errorBody } from './schemas.ts';
+import { readToken, refreshBody, tokenBlacklisted, tokenUnknown } from './refresh-token.ts';
 
 export const logout = new Hono<AppEnv>();
 
@@ -20,7 +18,7 @@ logout.post(
     description: 'Ends the session of the refresh token: its access tokens are refused and its sockets close at once.',
     tags: ['Sessions'],
     bearer: false,
-    body: logoutBody,
+    body: refreshBody,
     responses: {
       200: { description: 'Signed out.', schema: v.strictObject({}) },
       401: { description: 'The token is invalid, expired or its session had ended before.', schema: errorBody },
@@ -29,7 +27,7 @@ logout.post(
   async (c) => {
     const db = directory(c.env.DB);
     const now = Date.now();
-    const { refresh } = await readFields(c, logoutBody);
+    const { refresh } = await readFields(c, refreshBody);
     const claims = await readToken(refresh, 'refresh');
     // A used token is good enough to end its own session with: it is an old copy of what the client holds, or a stolen one.
     if ((await refreshTokenState(db, claims, now)) === 'unknown') throw tokenUnknown();

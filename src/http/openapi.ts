@@ -1,9 +1,10 @@
-import { toJsonSchema, type JsonSchema } from '@valibot/to-json-schema';
-import { describeRoute, type DescribeRouteOptions } from 'hono-openapi';
+import type { Hono } from 'hono';
+import { describeRoute, generateSpecs, type DescribeRouteOptions } from 'hono-openapi';
 import * as v from 'valibot';
+import packageJson from '../../package.json' with { type: 'json' };
+import type { AppEnv } from './app-env.ts';
 import type { FieldsSchema } from './body.ts';
-
-type AnySchema = v.GenericSchema;
+import { errorBody, fieldErrorsBody, jsonSchema, namedJsonSchemas, type AnySchema } from './schemas.ts';
 
 /** What the API's description says of a route. */
 type RouteDescription = {
@@ -12,6 +13,8 @@ type RouteDescription = {
   tags: [string];
   /** Whether it needs an access token. */
   bearer: boolean;
+  /** What the body of an answer is, if not JSON. */
+  produces?: string;
   body?: FieldsSchema;
   /** Query parameters with their description. */
   query?: Record<string, string>;
@@ -19,20 +22,27 @@ type RouteDescription = {
   responses: Record<number, { description: string; schema?: AnySchema }>;
 };
 
-const messages = v.record(v.string(), v.array(v.string()));
+const fieldErrors = { description: 'Messages by field.', schema: v.union([errorBody, fieldErrorsBody]) };
+/** The answer of a route that hashes a password when too many others do. */
+export const hasherBusy = {
+  description: 'Too many passwords are being hashed; `Retry-After` says when to try again.',
+  schema: errorBody,
+};
 
-/** `{"detail": …}`, with a `code` where a client may want to tell reasons apart. */
-export const errorBody = v.looseObject({ detail: v.string(), code: v.optional(v.string()) });
-
-const fieldErrors = { description: 'Messages by field.', schema: v.union([messages, errorBody]) };
-const tokenRefused = { description: 'The token is missing, invalid, expired or its session has ended.', schema: errorBody };
+const tokenRefused = {
+  description: 'The token is missing, invalid, expired or its session has ended.',
+  schema: errorBody,
+};
 
 /**
  * Describes a route for `/api/schema/`, in the same place where it is made and with the schemas that it validates by.
  * A middleware that does nothing when a request comes.
  */
 export function describe(route: RouteDescription) {
-  const responses: RouteDescription['responses'] = { ...route.responses, 500: { description: 'A fault of the server.', schema: errorBody } };
+  const responses: RouteDescription['responses'] = {
+    ...route.responses,
+    500: { description: 'A fault of the server.', schema: errorBody },
+  };
   if (route.body || route.query) responses[400] ??= fieldErrors;
   if (route.body) {
     responses[413] = { description: 'The body is too large.', schema: errorBody };
@@ -49,7 +59,10 @@ export function describe(route: RouteDescription) {
     responses: Object.fromEntries(
       Object.entries(responses).map(([status, { description, schema }]) => [
         status,
-        { description, ...(schema && { content: { 'application/json': { schema: jsonSchema(schema) } } }) },
+        {
+          description,
+          ...(schema && { content: { [route.produces ?? 'application/json']: { schema: jsonSchema(schema) } } }),
+        },
       ]),
     ),
   } as DescribeRouteOptions);
@@ -71,12 +84,21 @@ function queryParameter([name, description]: [string, string]) {
   return { in: 'query', name, description, required: false, schema: { type: 'string' } };
 }
 
-function jsonSchema(schema: AnySchema): JsonSchema {
-  const { $schema: _, ...rest } = toJsonSchema(schema, {
-    target: 'draft-2020-12',
-    typeMode: 'input',
-    // A field that accepts more than it should be sent (numbers as text) is described by what it should be sent.
-    overrideSchema: ({ valibotSchema }) => v.getMetadata(valibotSchema as AnySchema)['jsonSchema'] as JsonSchema | undefined,
+/** See {@link openApiDocument}. */
+export type OpenApiDocument = Awaited<ReturnType<typeof openApiDocument>>;
+
+/** The OpenAPI 3.1 document of an app whose routes are described. */
+export async function openApiDocument(app: Hono<AppEnv>) {
+  const document = await generateSpecs(app, {
+    documentation: {
+      info: { title: 'edge-chat', version: packageJson.version, description: packageJson.description },
+      components: {
+        schemas: namedJsonSchemas() as Record<string, object>,
+        securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+      },
+    },
   });
-  return rest;
+  // Both forms are served; the one with a slash is the original's.
+  const paths = Object.entries(document.paths).map(([path, item]) => [path === '/' ? path : `${path}/`, item]);
+  return { ...document, paths: Object.fromEntries(paths) as typeof document.paths };
 }

@@ -1,5 +1,11 @@
+import * as v from 'valibot';
 import { TokenError, TokenUserError, verifyToken, type TokenClaims, type TokenType } from '../auth/tokens.ts';
 import { refreshTokenRefused, unauthorized } from './errors.ts';
+import { REQUIRED, textField } from './fields.ts';
+import { schema } from './schemas.ts';
+
+/** `{"refresh": …}`. */
+export const refreshBody = schema('RefreshToken', v.object({ refresh: textField() }, REQUIRED));
 
 /**
  * Verifies a token that a client sent in a body; `type` undefined takes either.

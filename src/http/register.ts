@@ -9,25 +9,32 @@ import { optionalBearer } from './bearer.ts';
 import { checkFields } from './body.ts';
 import { invalid } from './errors.ts';
 import { emailField, nameField, passwordField, REQUIRED } from './fields.ts';
-import { describe } from './openapi.ts';
+import { describe, hasherBusy } from './openapi.ts';
+import { errorBody, schema } from './schemas.ts';
 
-const registration = v.object(
-  {
-    first_name: nameField,
-    last_name: nameField,
-    email: emailField,
-    password: passwordField,
-    confirm_password: passwordField,
-  },
-  REQUIRED,
+const registration = schema(
+  'Registration',
+  v.object(
+    {
+      first_name: nameField,
+      last_name: nameField,
+      email: emailField,
+      password: passwordField,
+      confirm_password: passwordField,
+    },
+    REQUIRED,
+  ),
 );
 
-const registered = v.object({
-  success: v.literal(true),
-  msg: v.string(),
-  data: v.object({ first_name: v.string(), last_name: v.string(), email: v.string() }),
-  status: v.literal(201),
-});
+const registered = schema(
+  'Registered',
+  v.strictObject({
+    success: v.literal(true),
+    msg: v.string(),
+    data: v.strictObject({ first_name: v.string(), last_name: v.string(), email: v.string() }),
+    status: v.literal(201),
+  }),
+);
 
 const EMAIL_TAKEN = ['user account with this email already exists.'];
 
@@ -42,7 +49,11 @@ register.post(
     tags: ['Accounts'],
     bearer: false,
     body: registration,
-    responses: { 201: { description: 'The account, without its password.', schema: registered } },
+    responses: {
+      201: { description: 'The account, without its password.', schema: registered },
+      401: { description: 'The request carries an access token, and that is no good.', schema: errorBody },
+      503: hasherBusy,
+    },
   }),
   async (c) => {
     const db = directory(c.env.DB);

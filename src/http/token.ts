@@ -10,11 +10,11 @@ import { readFields } from './body.ts';
 import { invalid } from './errors.ts';
 import { REQUIRED, textField } from './fields.ts';
 import { tokenPair } from './login.ts';
-import { describe, errorBody } from './openapi.ts';
-import { noActiveAccount, readToken, tokenBlacklisted, tokenUnknown } from './refresh-token.ts';
+import { describe } from './openapi.ts';
+import { errorBody, schema } from './schemas.ts';
+import { noActiveAccount, readToken, refreshBody, tokenBlacklisted, tokenUnknown } from './refresh-token.ts';
 
-const refreshBody = v.object({ refresh: textField() }, REQUIRED);
-const verifyBody = v.object({ token: textField() }, REQUIRED);
+const verifyBody = schema('Token', v.object({ token: textField() }, REQUIRED));
 const empty = v.strictObject({});
 const refused = { description: 'The token is invalid, expired, used or its session has ended.', schema: errorBody };
 

@@ -8,9 +8,13 @@ import type { AppEnv } from './app-env.ts';
 import { bearer } from './bearer.ts';
 import { invalid } from './errors.ts';
 import { describe } from './openapi.ts';
+import { schema } from './schemas.ts';
 
 /** What everyone may see of a user. */
-export const publicUser = v.object({ id: v.pipe(v.string(), v.uuid()), first_name: v.string(), last_name: v.string() });
+export const publicUser = schema(
+  'User',
+  v.strictObject({ id: v.pipe(v.string(), v.uuid()), first_name: v.string(), last_name: v.string() }),
+);
 
 export const users = new Hono<AppEnv>();
 

@@ -38,13 +38,16 @@ export function decodePlainFrame(frame: string, userId: string, peerId: string |
     return invalid('Error: UserAccount matching query does not exist.');
   }
   const recipient = typeof recipient_id === 'string' ? parseUuid(recipient_id) : undefined;
-  if (recipient === undefined) return invalid(`Error: ['“${excerpt(recipient_id)}” is not a valid UUID.']`);
+  if (typeof recipient_id !== 'string' || recipient === undefined) {
+    return invalid(`Error: ['“${excerpt(recipient_id)}” is not a valid UUID.']`);
+  }
   if (recipient === userId) return { kind: 'to_self' };
   if (recipient !== peerId) return invalid('Error: Conversation matching query does not exist.');
 
-  const problem = messageProblem(message);
-  if (problem !== undefined) return invalid(`Error: ${problem}`);
-  return { kind: 'message', message: message as string, recipient_id: recipient_id as string };
+  if (typeof message !== 'string') return invalid('Error: "message" is not a string.');
+  const problem = textProblem(message);
+  if (problem !== undefined) return invalid(`Error: "message" ${problem}`);
+  return { kind: 'message', message, recipient_id };
 }
 
 /** The frame that tells a socket of a message. */
@@ -69,19 +72,18 @@ function parseObject(frame: string): Record<string, unknown> | string {
   return body as Record<string, unknown>;
 }
 
-function messageProblem(message: unknown): string | undefined {
-  if (typeof message !== 'string') return '"message" is not a string.';
-  if (message.trim() === '') return '"message" is blank.';
-  if (!message.isWellFormed()) return '"message" contains half of a surrogate pair.';
-  if (message.length > MESSAGE_MAX_LENGTH && [...message].length > MESSAGE_MAX_LENGTH) {
-    return `"message" is longer than ${MESSAGE_MAX_LENGTH} characters.`;
+function textProblem(text: string): string | undefined {
+  if (text.trim() === '') return 'is blank.';
+  if (!text.isWellFormed()) return 'contains half of a surrogate pair.';
+  if (text.length > MESSAGE_MAX_LENGTH && [...text].length > MESSAGE_MAX_LENGTH) {
+    return `is longer than ${MESSAGE_MAX_LENGTH} characters.`;
   }
   return undefined;
 }
 
 function excerpt(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  const characters = [...text.slice(0, 2 * ERROR_ECHO_MAX_LENGTH)];
+  const characters = Array.from(text.slice(0, 2 * ERROR_ECHO_MAX_LENGTH));
   if (characters.length <= ERROR_ECHO_MAX_LENGTH) return text;
   return `${characters.slice(0, ERROR_ECHO_MAX_LENGTH).join('')}…`;
 }

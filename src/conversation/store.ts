@@ -28,13 +28,18 @@ export type StoredMember = {
 };
 
 /** A message to append: who, what, and the sender's own id for it. */
-export type NewMessage = { readonly sender_id: string; readonly ref: string; readonly text: string; readonly now: number };
+export type NewMessage = {
+  readonly sender_id: string;
+  readonly ref: string;
+  readonly text: string;
+  readonly now: number;
+};
 
 /**
  * One conversation's log, members and ended sessions: all the SQL of its object. Every method is synchronous, so that
  * reading, writing and sending happen in one step of the object. What every frame needs is kept in memory as well.
  */
-export class ConversationLog {
+export class ConversationStore {
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
   #version!: number;
@@ -60,6 +65,11 @@ export class ConversationLog {
   member(userId: string): StoredMember | undefined {
     const member = this.#members.get(userId);
     return member && member.left_at === null ? member : undefined;
+  }
+
+  /** Anyone who is or was a member. */
+  anyMember(userId: string): StoredMember | undefined {
+    return this.#members.get(userId);
   }
 
   /** Everyone who may read and write now. */
@@ -94,7 +104,13 @@ export class ConversationLog {
     const stored = this.#sql
       .exec<StoredMessage>(
         `INSERT INTO messages (n, rev, id, sender_id, ref, text, created_at) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *`,
-        ...[n, rev, crypto.randomUUID(), sender_id, ref, text, now],
+        n,
+        rev,
+        crypto.randomUUID(),
+        sender_id,
+        ref,
+        text,
+        now,
       )
       .one();
     this.#lastN = n;
@@ -102,7 +118,7 @@ export class ConversationLog {
     return stored;
   }
 
-  /** Messages older than `before` (all, without it), newest first, each with its sender; and whether there are more. */
+  /** Messages older than `before` (all, without it), newest first; and whether there are more. */
   history({ before, limit }: { before?: number | undefined; limit: number }) {
     const rows = this.#sql
       .exec<StoredMessage>(
@@ -112,11 +128,6 @@ export class ConversationLog {
       )
       .toArray();
     return { messages: rows.slice(0, limit), more: rows.length > limit };
-  }
-
-  /** Anyone who is or was a member. */
-  anyMember(userId: string): StoredMember | undefined {
-    return this.#members.get(userId);
   }
 
   /** Remembers that a session has ended. */
@@ -143,7 +154,12 @@ export class ConversationLog {
       `INSERT INTO members (user_id, rev, role, first_name, last_name, left_at) VALUES (?, ?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET rev = excluded.rev, role = excluded.role, first_name = excluded.first_name,
          last_name = excluded.last_name, left_at = excluded.left_at`,
-      ...[member.user_id, rev, member.role, member.first_name, member.last_name, member.left_at],
+      member.user_id,
+      rev,
+      member.role,
+      member.first_name,
+      member.last_name,
+      member.left_at,
     );
   }
 

@@ -1,0 +1,167 @@
+import { sha256 } from '@noble/hashes/sha2.js';
+import { utf8ToBytes } from '@noble/hashes/utils.js';
+import { html, raw } from 'hono/html';
+import type { OpenApiDocument } from './openapi.ts';
+
+/** The parts of an OpenAPI operation that the page shows. */
+type Operation = {
+  summary?: string;
+  description?: string;
+  tags?: string[];
+  security?: object[];
+  parameters?: { in: string; name: string; description?: string }[];
+  requestBody?: { content: Record<string, { schema: Schema }> };
+  responses?: Record<string, { description: string; content?: Record<string, { schema: Schema }> }>;
+};
+
+type Schema = {
+  $ref?: string;
+  type?: string;
+  format?: string;
+  const?: unknown;
+  enum?: unknown[];
+  items?: Schema;
+  anyOf?: Schema[];
+  properties?: Record<string, Schema>;
+  additionalProperties?: Schema | boolean;
+  required?: string[];
+  maxLength?: number;
+};
+
+type Entry = { method: string; path: string; operation: Operation };
+
+/** The API as one page without scripts: everything on it comes from the document. */
+export function docsPage(document: OpenApiDocument) {
+  const entries: Entry[] = Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item ?? {}).map(([method, operation]) => ({ method, path, operation: operation as Operation })),
+  );
+  const sections = [...Map.groupBy(entries, ({ operation }) => operation.tags?.[0] ?? 'Other')];
+  const schemas = Object.entries((document.components?.schemas ?? {}) as Record<string, Schema>);
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <title>${document.info.title} API</title>
+        ${raw(`<style>${STYLE}</style>`)}
+      </head>
+      <body>
+        <header>
+          <h1>${document.info.title} <small>${document.info.version}</small></h1>
+          <p>${document.info.description}</p>
+          <p>As OpenAPI 3.1: <a href="/api/schema/">/api/schema/</a></p>
+          <nav>${sections.map(([tag]) => html`<a href="#${tag}">${tag}</a> `)}<a href="#schemas">Schemas</a></nav>
+        </header>
+        <main>
+          ${sections.map(
+            ([tag, operations]) =>
+              html`<section id="${tag}">
+                <h2>${tag}</h2>
+                ${operations.map(operationBlock)}
+              </section>`,
+          )}
+          <section id="schemas">
+            <h2>Schemas</h2>
+            ${schemas.map(schemaBlock)}
+          </section>
+        </main>
+      </body>
+    </html>`;
+}
+
+function operationBlock({ method, path, operation }: Entry) {
+  const parameters = operation.parameters ?? [];
+  const body = Object.values(operation.requestBody?.content ?? {})[0]?.schema;
+  return html`<article>
+    <h3><span class="method ${method}">${method.toUpperCase()}</span> <code>${path}</code></h3>
+    <p>
+      <strong>${operation.summary}</strong>${operation.security?.length ? html` <em>Needs an access token.</em>` : ''}
+    </p>
+    ${operation.description ? html`<p>${code(operation.description)}</p>` : ''}
+    <dl>
+      ${parameters.map(
+        (it) =>
+          html`<dt><code>${it.in === 'query' ? '?' : ''}${it.name}</code></dt>
+            <dd>${it.description ?? 'In the path.'}</dd>`,
+      )}
+      ${
+        body
+          ? html`<dt>Body</dt>
+              <dd>${typeOf(body)}, as JSON or as a form</dd>`
+          : ''
+      }
+      ${Object.entries(operation.responses ?? {}).map(([status, answer]) => {
+        const content = Object.values(answer.content ?? {})[0]?.schema;
+        return html`<dt>${status}</dt>
+          <dd>${code(answer.description)}${content ? html` ${typeOf(content)}` : ''}</dd>`;
+      })}
+    </dl>
+  </article>`;
+}
+
+function schemaBlock([name, schema]: [string, Schema]) {
+  const required = new Set(schema.required);
+  return html`<article id="schema-${name}">
+    <h3><code>${name}</code></h3>
+    ${
+      schema.properties
+        ? html`<dl>
+            ${Object.entries(schema.properties).map(
+              ([key, property]) =>
+                html`<dt><code>${key}</code></dt>
+                  <dd>${typeOf(property)}${required.has(key) ? '' : ', may be absent'}</dd>`,
+            )}
+          </dl>`
+        : html`<p>${typeOf(schema)}</p>`
+    }
+  </article>`;
+}
+
+/** A schema in a few words, with links to the named ones. */
+function typeOf(schema: Schema): ReturnType<typeof html> | string {
+  const name = schema.$ref?.split('/').at(-1);
+  if (name !== undefined) return html`<a href="#schema-${name}">${name}</a>`;
+  if ('const' in schema) return html`<code>${JSON.stringify(schema.const)}</code>`;
+  if (schema.enum) return html`<code>${schema.enum.map((value) => JSON.stringify(value)).join(' | ')}</code>`;
+  if (schema.anyOf) return html`${schema.anyOf.map((option, i) => html`${i > 0 ? ' or ' : ''}${typeOf(option)}`)}`;
+  if (schema.items) return html`list of ${typeOf(schema.items)}`;
+  if (schema.properties) {
+    const fields = Object.entries(schema.properties);
+    return html`{ ${fields.map(([key, it], i) => html`${i > 0 ? ', ' : ''}<code>${key}</code>: ${typeOf(it)}`)} }`;
+  }
+  if (typeof schema.additionalProperties === 'object') return html`object of ${typeOf(schema.additionalProperties)}`;
+  const limit = schema.maxLength === undefined ? '' : `, at most ${schema.maxLength} characters`;
+  return `${schema.format ?? schema.type ?? 'anything'}${limit}`;
+}
+
+/** Text whose backquoted parts are code. */
+function code(text: string) {
+  return text.split('`').map((part, i) => (i % 2 === 1 ? html`<code>${part}</code>` : part));
+}
+
+const STYLE = `
+:root { color-scheme: light dark; --line: light-dark(#d8dee4, #363c44); --soft: light-dark(#f3f5f7, #1d2126); --link: light-dark(#0b5cad, #7db8ff); }
+body { margin: 0 auto; max-width: 52rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; background: light-dark(#fff, #121518); color: light-dark(#1c2128, #e2e6ea); }
+a { color: var(--link); }
+h1 small { font-size: 1rem; font-weight: normal; }
+h3 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
+p { margin: .4rem 0; }
+nav { display: flex; flex-wrap: wrap; gap: 1rem; }
+article { border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; margin: .8rem 0; }
+code { font: .9em ui-monospace, monospace; background: var(--soft); padding: .1em .3em; border-radius: .25em; }
+.method { display: inline-block; min-width: 3.5em; font: bold .85em ui-monospace, monospace; }
+.get { color: light-dark(#0b6b3a, #67d493); }
+.post { color: light-dark(#8a4b00, #f0b35f); }
+dl { display: grid; grid-template-columns: minmax(4rem, max-content) 1fr; gap: .2rem 1rem; margin: .6rem 0 0; }
+dt { font-weight: 600; }
+dd { margin: 0; overflow-wrap: anywhere; }
+`;
+
+/** The page may load nothing at all; its one style sheet is in it, and known by its hash. */
+export const docsPolicy = [
+  "default-src 'none'",
+  `style-src 'sha256-${btoa(String.fromCharCode(...sha256(utf8ToBytes(STYLE))))}'`,
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');

@@ -1,0 +1,43 @@
+import { toJsonSchema, toJsonSchemaDefs, type ConversionConfig, type JsonSchema } from '@valibot/to-json-schema';
+import * as v from 'valibot';
+
+/** Any valibot schema. */
+export type AnySchema = v.GenericSchema;
+
+const named: Record<string, AnySchema> = {};
+
+/** Gives a schema a name in the API's description, so that generated clients get a type of that name. */
+export function schema<S extends AnySchema>(name: string, definition: S): S {
+  named[name] = definition;
+  return definition;
+}
+
+/** `{"detail": …}`, with a `code` where a client may want to tell reasons apart. */
+export const errorBody = schema('Error', v.looseObject({ detail: v.string(), code: v.optional(v.string()) }));
+
+/** Messages by field; `non_field_errors` are about the body as a whole. */
+export const fieldErrorsBody = schema('FieldErrors', v.record(v.string(), v.array(v.string())));
+
+/** The named schemas, for `components.schemas`. Complete once every route was described. */
+export function namedJsonSchemas(): Record<string, JsonSchema> {
+  return toJsonSchemaDefs(named, config);
+}
+
+/** A schema as JSON Schema; named ones are referred to. */
+export function jsonSchema(definition: AnySchema): JsonSchema {
+  const { $schema: _, $defs: __, ...rest } = toJsonSchema(definition, { ...config, definitions: named });
+  return rest;
+}
+
+const config: ConversionConfig = {
+  target: 'draft-2020-12',
+  typeMode: 'input',
+  // `readFields` takes numbers for text, as the original does, but nobody should be told to send them.
+  overrideSchema: ({ valibotSchema }) => (isTextInput(valibotSchema) ? { type: 'string' } : undefined),
+  overrideRef: ({ referenceId }) => `#/components/schemas/${referenceId}`,
+};
+
+function isTextInput(definition: { type: string }): boolean {
+  const { type, options } = definition as { type: string; options?: AnySchema[] };
+  return type === 'union' && options?.map((option) => option.type).join() === 'string,number';
+}
