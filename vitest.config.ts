@@ -5,6 +5,8 @@ import { defineConfig } from 'vitest/config';
 // commands of package.json and a real `wrangler dev`.
 export default defineConfig({
   test: {
+    // The Worker logs a line for each request; only those of failed tests are worth reading.
+    silent: 'passed-only',
     projects: [
       {
         plugins: [
