@@ -35,7 +35,8 @@ export function docsPage(document: OpenApiDocument) {
   const entries: Entry[] = Object.entries(document.paths).flatMap(([path, item]) =>
     Object.entries(item ?? {}).map(([method, operation]) => ({ method, path, operation: operation as Operation })),
   );
-  const sections = [...Map.groupBy(entries, ({ operation }) => operation.tags?.[0] ?? 'Other')];
+  const byTag = Map.groupBy(entries, ({ operation }) => operation.tags?.[0]);
+  const sections = (document.tags ?? []).map(({ name }) => [name, byTag.get(name) ?? []] as const);
   const schemas = Object.entries((document.components?.schemas ?? {}) as Record<string, Schema>);
   return html`<!doctype html>
     <html lang="en">
@@ -82,7 +83,7 @@ function operationBlock({ method, path, operation }: Entry) {
       ${parameters.map(
         (it) =>
           html`<dt><code>${it.in === 'query' ? '?' : ''}${it.name}</code></dt>
-            <dd>${it.description ?? 'In the path.'}</dd>`,
+            <dd>${code(it.description ?? 'In the path.')}</dd>`,
       )}
       ${
         body

@@ -6,11 +6,14 @@ import type { AppEnv } from './app-env.ts';
 import type { FieldsSchema } from './body.ts';
 import { errorBody, fieldErrorsBody, jsonSchema, namedJsonSchemas, type AnySchema } from './schemas.ts';
 
+/** The sections of the description, in order. */
+const TAGS = ['Accounts', 'Sessions', 'Users', 'Conversations', 'Service'] as const;
+
 /** What the API's description says of a route. */
 type RouteDescription = {
   summary: string;
   description?: string;
-  tags: [string];
+  tags: [(typeof TAGS)[number]];
   /** Whether it needs an access token. */
   bearer: boolean;
   /** What the body of an answer is, if not JSON. */
@@ -43,7 +46,7 @@ export function describe(route: RouteDescription) {
     ...route.responses,
     500: { description: 'A fault of the server.', schema: errorBody },
   };
-  if (route.body || route.query) responses[400] ??= fieldErrors;
+  if (route.body) responses[400] ??= fieldErrors;
   if (route.body) {
     responses[413] = { description: 'The body is too large.', schema: errorBody };
     responses[415] = { description: 'The body is neither JSON nor a form.', schema: errorBody };
@@ -92,6 +95,7 @@ export async function openApiDocument(app: Hono<AppEnv>) {
   const document = await generateSpecs(app, {
     documentation: {
       info: { title: 'edge-chat', version: packageJson.version, description: packageJson.description },
+      tags: TAGS.map((name) => ({ name })),
       components: {
         schemas: namedJsonSchemas() as Record<string, object>,
         securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },

@@ -8,7 +8,7 @@ import type { AppEnv } from './app-env.ts';
 import { bearer } from './bearer.ts';
 import { invalid } from './errors.ts';
 import { describe } from './openapi.ts';
-import { schema } from './schemas.ts';
+import { fieldErrorsBody, schema } from './schemas.ts';
 
 /** What everyone may see of a user. */
 export const publicUser = schema(
@@ -28,7 +28,10 @@ users.get(
     tags: ['Users'],
     bearer: true,
     query: { after: 'Id of the last user of the page before.' },
-    responses: { 200: { description: 'The users.', schema: v.array(publicUser) } },
+    responses: {
+      200: { description: 'The users.', schema: v.array(publicUser) },
+      400: { description: '`after` is not the id of a user.', schema: fieldErrorsBody },
+    },
   }),
   async (c) => {
     const typed = c.req.query('after');
