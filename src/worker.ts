@@ -8,7 +8,6 @@ export { Conversation } from './conversation/conversation.ts';
 export default {
   fetch: app.fetch,
   async scheduled(_controller, env) {
-    await redeliverNotices(env);
-    await deleteExpiredSessions(directory(env.DB), Date.now());
+    await Promise.all([redeliverNotices(env), deleteExpiredSessions(directory(env.DB), Date.now())]);
   },
 } satisfies ExportedHandler<Env>;

@@ -168,6 +168,7 @@ export class Conversation extends DurableObject<Env> {
 
   /** Sets the object's one alarm, unless it is set for an earlier time. */
   async #wakeAt(time: number): Promise<void> {
+    this.#alarmAt ??= (await this.ctx.storage.getAlarm()) ?? undefined;
     if (this.#alarmAt !== undefined && this.#alarmAt <= time) return;
     this.#alarmAt = time;
     await this.ctx.storage.setAlarm(time);

@@ -20,12 +20,18 @@ export const optionalBearer = createMiddleware<AppEnv>(async (c, next) => {
   await next();
 });
 
+/** The token of `Authorization: Bearer <token>`; undefined if there is no such header, or it has another scheme. */
+export function bearerToken(c: Context<AppEnv>): string | undefined {
+  const [scheme, token, ...more] = (c.req.header('Authorization') ?? '').split(/\s+/).filter(Boolean);
+  if (scheme !== 'Bearer') return undefined;
+  return token === undefined || more.length > 0 ? 'malformed' : token;
+}
+
 /** @returns false if the request carries no bearer token */
 async function authenticateCaller(c: Context<AppEnv>): Promise<boolean> {
-  const words = (c.req.header('Authorization') ?? '').split(/\s+/).filter(Boolean);
-  if (words[0] !== 'Bearer') return false;
-  const [, token] = words;
-  if (token === undefined || words.length !== 2) {
+  const token = bearerToken(c);
+  if (token === undefined) return false;
+  if (token === 'malformed') {
     throw unauthorized('Authorization header must contain two space-delimited values', 'bad_authorization_header');
   }
   try {

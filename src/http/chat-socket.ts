@@ -3,11 +3,12 @@ import { AccessDenied, deniedFor, verifyAccessToken } from '../auth/authenticate
 import { checkAdmission } from '../auth/identity.ts';
 import { connectRequest } from '../conversation/connection.ts';
 import { directory } from '../directory/database.ts';
-import { log } from '../log.ts';
+import { log, logError } from '../log.ts';
 import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
 import { parseUuid } from '../protocol/uuid.ts';
 import type { AppEnv } from './app-env.ts';
 import { describe } from './openapi.ts';
+import { bearerToken } from './bearer.ts';
 import { isAllowedOrigin } from './origin.ts';
 import { errorBody } from './schemas.ts';
 
@@ -58,7 +59,11 @@ chatSocket.get(
     try {
       return await connect(c, offered);
     } catch (error) {
-      if (!(error instanceof SocketRefused)) throw error;
+      if (!(error instanceof SocketRefused)) {
+        if (!offered.includes(CHAT_V1)) throw error;
+        logError('connect_failed', error, { request_id: c.get('requestId') });
+        return closedChatV1(CLOSE.internalError, 'The server failed. Connect again.');
+      }
       log('socket_refused', { request_id: c.get('requestId'), code: error.code });
       if (offered.includes(CHAT_V1)) return closedChatV1(error.closeCode, error.message);
       return c.json({ detail: error.message, code: error.code }, 403);
@@ -102,10 +107,8 @@ async function connect(c: Context<AppEnv>, offered: readonly string[]): Promise<
 function credential(c: Context<AppEnv>, offered: readonly string[]): string {
   const protocol = offered.find((name) => name.startsWith(BEARER_PREFIX));
   if (protocol !== undefined && offered.includes(CHAT_V1)) return protocol.slice(BEARER_PREFIX.length);
-  const [scheme, token, ...more] = (c.req.header('Authorization') ?? '').split(/\s+/).filter(Boolean);
-  if (scheme === 'Bearer' && token !== undefined && more.length === 0) return token;
-  const query = c.req.query('token');
-  if (query) return query;
+  const token = bearerToken(c) ?? c.req.query('token');
+  if (token) return token;
   throw new SocketRefused('not_authenticated', CLOSE.unauthenticated, 'Authentication credentials were not provided.');
 }
 

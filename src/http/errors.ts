@@ -1,8 +1,7 @@
-import type { Context, ErrorHandler, NotFoundHandler } from 'hono';
+import type { ErrorHandler, NotFoundHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { HasherBusyError } from '../auth/passwords.ts';
-import { TokenError, TokenUserError } from '../auth/tokens.ts';
 import { logError } from '../log.ts';
 import type { AppEnv } from './app-env.ts';
 
@@ -55,7 +54,7 @@ export const onError: ErrorHandler<AppEnv> = (error, c) => {
     const body = { detail: `Too many sign-ins at the same time. Try again in ${retryAfter} s.`, code: 'busy' };
     return c.json(body, 503, { 'Retry-After': retryAfter });
   }
-  if (error instanceof HTTPException) return httpException(error, c);
+  if (error instanceof HTTPException) return c.json({ detail: error.message }, error.status);
   logError('request_failed', error, { request_id: c.get('requestId') });
   const body = { detail: 'Internal server error.', code: 'internal_error', request_id: c.get('requestId') };
   return c.json(body, 500);
@@ -63,12 +62,3 @@ export const onError: ErrorHandler<AppEnv> = (error, c) => {
 
 /** A path that names nothing. */
 export const onNotFound: NotFoundHandler<AppEnv> = (c) => c.json({ detail: 'Not found.' }, 404);
-
-/** Whether an error says that a presented token is no good. */
-export function isTokenFault(error: unknown): error is TokenError | TokenUserError {
-  return error instanceof TokenError || error instanceof TokenUserError;
-}
-
-function httpException(error: HTTPException, c: Context<AppEnv>): Response {
-  return c.json({ detail: error.message || 'The request could not be understood.' }, error.status);
-}
