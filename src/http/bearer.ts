@@ -20,18 +20,21 @@ export const optionalBearer = createMiddleware<AppEnv>(async (c, next) => {
   await next();
 });
 
-/** The token of `Authorization: Bearer <token>`; undefined if there is no such header, or it has another scheme. */
+/**
+ * The token of `Authorization: Bearer <token>`: empty if there is not exactly one, undefined if there is no such header
+ * or it has another scheme.
+ */
 export function bearerToken(c: Context<AppEnv>): string | undefined {
   const [scheme, token, ...more] = (c.req.header('Authorization') ?? '').split(/\s+/).filter(Boolean);
   if (scheme !== 'Bearer') return undefined;
-  return token === undefined || more.length > 0 ? 'malformed' : token;
+  return token === undefined || more.length > 0 ? '' : token;
 }
 
 /** @returns false if the request carries no bearer token */
 async function authenticateCaller(c: Context<AppEnv>): Promise<boolean> {
   const token = bearerToken(c);
   if (token === undefined) return false;
-  if (token === 'malformed') {
+  if (token === '') {
     throw unauthorized('Authorization header must contain two space-delimited values', 'bad_authorization_header');
   }
   try {
