@@ -15,6 +15,7 @@ export default defineConfig({
             miniflare: {
               bindings: {
                 ENVIRONMENT: 'development',
+                ALLOWED_ORIGINS: 'https://chat.example.org',
                 JWT_SECRET: 'dev_only_for_the_test_suite_0123456789abcdefghijk',
                 JWT_SECRET_PREVIOUS: '',
                 TEST_MIGRATIONS: await readD1Migrations('migrations'),

@@ -32,19 +32,11 @@ function resembledAttribute(password: string, person: PasswordOwner): string | u
   const typed = Array.from(password.toLowerCase());
   for (const [attribute, name] of ATTRIBUTES) {
     const value = person[attribute].toLowerCase();
-    if (value === '') continue;
     // Python's \W+: everything but letters, numbers and the underscore.
     const candidates = [...value.split(/[^\p{L}\p{N}_]+/u), value];
-    if (candidates.some((candidate) => isTooSimilar(typed, Array.from(candidate)))) return name;
+    if (candidates.some((candidate) => similarity(typed, Array.from(candidate)) >= MAX_SIMILARITY)) return name;
   }
   return undefined;
-}
-
-function isTooSimilar(password: string[], candidate: string[]): boolean {
-  // Nothing can resemble what is ten times its length. Django leaves out these too.
-  if (password.length >= 10 * candidate.length && candidate.length < (MAX_SIMILARITY / 2) * password.length)
-    return false;
-  return similarity(password, candidate) >= MAX_SIMILARITY;
 }
 
 /**
@@ -52,7 +44,6 @@ function isTooSimilar(password: string[], candidate: string[]): boolean {
  * difflib.SequenceMatcher.quick_ratio).
  */
 function similarity(a: string[], b: string[]): number {
-  if (a.length + b.length === 0) return 1;
   const left = new Map<string, number>();
   for (const character of b) left.set(character, (left.get(character) ?? 0) + 1);
   let common = 0;

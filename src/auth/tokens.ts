@@ -75,6 +75,7 @@ export async function verifyToken(
 ): Promise<TokenClaims> {
   const payload = await verifySignature(token, now, keys);
   if (payload.exp === undefined) throw new TokenError("Token has no 'exp' claim");
+  if (!Number.isSafeInteger(payload.exp)) throw new TokenError(INVALID);
   if (typeof payload.jti !== 'string' || payload.jti === '') throw new TokenError('Token has no id');
   const tokenType = payload['token_type'];
   if (tokenType === undefined) throw new TokenError('Token has no type');

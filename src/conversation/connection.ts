@@ -37,6 +37,21 @@ export function readConnect(request: Request): Connect | undefined {
   return decode(connectSchema, () => JSON.parse(header));
 }
 
+const refusalSchema = v.strictObject({ reason: v.picklist(['not_a_member', 'session_ended']) });
+
+/** Why an object does not open a socket, although the Worker's query let it pass. */
+export type Refusal = v.InferOutput<typeof refusalSchema>;
+
+/** The object's answer to a connect that it refuses. */
+export function refusalResponse(refusal: Refusal): Response {
+  return Response.json(refusal, { status: 403 });
+}
+
+/** Decodes what {@link refusalResponse} made. */
+export async function readRefusal(response: Response): Promise<Refusal> {
+  return v.parse(refusalSchema, await response.json());
+}
+
 /** What an open socket remembers of its connect, across hibernation and releases. */
 const attachmentSchema = v.object({
   user_id: uuid,

@@ -5,7 +5,7 @@ import { directory } from '../directory/database.ts';
 import { log, logError } from '../log.ts';
 import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
 import { decodePlainFrame, encodePlainMessage, INVALID_RECIPIENT } from '../protocol/plain.ts';
-import { readAttachment, readConnect, tags, type Attachment, type Connect } from './connection.ts';
+import { readAttachment, readConnect, refusalResponse, tags, type Attachment, type Connect } from './connection.ts';
 import { ConversationStore } from './store.ts';
 
 /** A message as history shows it. `created_at` is in milliseconds since 1970. */
@@ -42,10 +42,11 @@ export class Conversation extends DurableObject<Env> {
   /** Opens a socket for the member that {@link connectRequest} names. */
   override async fetch(request: Request): Promise<Response> {
     const connect = readConnect(request);
-    if (!connect || connect.conversation_id !== this.#id) return refusal('The request did not come from the Worker.');
+    if (!connect || connect.conversation_id !== this.#id)
+      return new Response('Only the Worker connects.', { status: 400 });
     const store = await this.#upToDate(connect);
-    if (store.isSessionEnded(connect.session_id)) return refusal('The session has ended.', 'session_ended');
-    if (!store.member(connect.user_id)) return refusal('You are not a member of this conversation.', 'not_a_member');
+    if (store.isSessionEnded(connect.session_id)) return refusalResponse({ reason: 'session_ended' });
+    if (!store.member(connect.user_id)) return refusalResponse({ reason: 'not_a_member' });
     return this.#accept(connect);
   }
 
@@ -208,10 +209,6 @@ export class Conversation extends DurableObject<Env> {
     if (attachment) socket.serializeAttachment({ ...attachment, closing: code } satisfies Attachment);
     closeQuietly(socket, code, reason);
   }
-}
-
-function refusal(detail: string, code = 'forbidden'): Response {
-  return Response.json({ detail, code }, { status: 403 });
 }
 
 /** Sends to a socket that may be closing: then there is nobody left to tell. */

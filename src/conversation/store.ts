@@ -46,6 +46,7 @@ export class ConversationStore {
   #epoch!: number;
   #lastN!: number;
   #lastRev!: number;
+  #lastCreatedAt!: number;
   #members!: ReadonlyMap<string, StoredMember>;
 
   /** Opens the store, creating it if need be. Never for an id that the directory does not know: storage is billed. */
@@ -98,9 +99,13 @@ export class ConversationStore {
     this.#load();
   }
 
-  /** Stores a message under the next n and the next rev. */
+  /**
+   * Stores a message under the next n and the next rev. Its time is later than that of the one before, if need be by a
+   * millisecond: order by time is order by n, whatever the clock does.
+   */
   append({ sender_id, ref, text, now }: NewMessage): StoredMessage {
     const [n, rev] = [this.#lastN + 1, this.#lastRev + 1];
+    const createdAt = Math.max(now, this.#lastCreatedAt + 1);
     const stored = this.#sql
       .exec<StoredMessage>(
         `INSERT INTO messages (n, rev, id, sender_id, ref, text, created_at) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *`,
@@ -110,11 +115,12 @@ export class ConversationStore {
         sender_id,
         ref,
         text,
-        now,
+        createdAt,
       )
       .one();
     this.#lastN = n;
     this.#lastRev = rev;
+    this.#lastCreatedAt = createdAt;
     return stored;
   }
 
@@ -165,11 +171,12 @@ export class ConversationStore {
 
   #load(): void {
     const head = this.#sql
-      .exec<{ version: number; epoch: number; last_n: number; last_rev: number }>(
+      .exec<{ version: number; epoch: number; last_n: number; last_rev: number; last_created_at: number }>(
         `SELECT
            coalesce((SELECT version FROM directory), 0) AS version,
            coalesce((SELECT epoch FROM directory), 0) AS epoch,
            coalesce((SELECT max(n) FROM messages), 0) AS last_n,
+           coalesce((SELECT created_at FROM messages ORDER BY n DESC LIMIT 1), 0) AS last_created_at,
            max(coalesce((SELECT max(rev) FROM messages), 0), coalesce((SELECT max(rev) FROM members), 0)) AS last_rev`,
       )
       .one();
@@ -178,6 +185,7 @@ export class ConversationStore {
     this.#epoch = head.epoch;
     this.#lastN = head.last_n;
     this.#lastRev = head.last_rev;
+    this.#lastCreatedAt = head.last_created_at;
     this.#members = new Map(members.map((member) => [member.user_id, member]));
   }
 }

@@ -6,7 +6,7 @@ import { bodyTooLarge } from './body.ts';
 import { chat } from './chat.ts';
 import { chatSocket } from './chat-socket.ts';
 import { onError, onNotFound } from './errors.ts';
-import { allowedOrigins, securityHeaders } from './headers.ts';
+import { allowedHosts, allowedOrigins, securityHeaders } from './headers.ts';
 import { docs } from './docs.ts';
 import { health } from './health.ts';
 import { login } from './login.ts';
@@ -27,7 +27,7 @@ app.use(requestLog);
 app.route('/', chatSocket);
 
 // Nothing above may set headers on an answer: the 101 of a socket breaks if anything below touches it.
-app.use(securityHeaders, allowedOrigins, otherMethods(app));
+app.use(securityHeaders, allowedHosts, allowedOrigins, otherMethods(app));
 app.use('/api/*', bodyLimit({ maxSize: BODY_MAX_BYTES, onError: bodyTooLarge }));
 
 for (const resource of [register, login, token, logout, users, chat, health]) app.route('/', resource);

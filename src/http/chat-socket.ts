@@ -1,7 +1,7 @@
 import { Hono, type Context } from 'hono';
 import { AccessDenied, deniedFor, verifyAccessToken } from '../auth/authenticate.ts';
 import { checkAdmission } from '../auth/identity.ts';
-import { connectRequest } from '../conversation/connection.ts';
+import { connectRequest, readRefusal } from '../conversation/connection.ts';
 import { directory } from '../directory/database.ts';
 import { log, logError } from '../log.ts';
 import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
@@ -85,13 +85,13 @@ async function connect(c: Context<AppEnv>, offered: readonly string[]): Promise<
   if (admission.standing !== 'ok') return asRefusal(deniedFor(admission.standing));
   if (!admission.conversation) throw unknownConversation();
   if (!admission.isMember) {
-    throw new SocketRefused('not_a_member', CLOSE.forbidden, 'You are not a member of this conversation.');
+    throw notAMember();
   }
   if (offered.includes(CHAT_V1)) {
     throw new SocketRefused('unknown_version', CLOSE.unknownVersion, 'This server does not speak chat.v1 yet.');
   }
   c.set('caller', { user_id: claims.user_id, session_id: claims.session_id });
-  return c.env.CONVERSATIONS.getByName(conversationId).fetch(
+  const answer = await c.env.CONVERSATIONS.getByName(conversationId).fetch(
     connectRequest({
       conversation_id: conversationId,
       ...admission.conversation,
@@ -101,6 +101,11 @@ async function connect(c: Context<AppEnv>, offered: readonly string[]): Promise<
       request_id: c.get('requestId'),
     }),
   );
+  if (answer.status === 101) return answer;
+  // Something changed while the request was on its way here: the object knows better.
+  const { reason } = await readRefusal(answer);
+  if (reason === 'session_ended') return asRefusal(deniedFor(reason));
+  throw notAMember();
 }
 
 /** The access token: from the subprotocols, the Authorization header or, as the original has it, the query. */
@@ -115,6 +120,10 @@ function credential(c: Context<AppEnv>, offered: readonly string[]): string {
 function subprotocols(c: Context<AppEnv>): string[] {
   const header = c.req.header('Sec-WebSocket-Protocol') ?? '';
   return header.split(',').map((name) => name.trim());
+}
+
+function notAMember(): SocketRefused {
+  return new SocketRefused('not_a_member', CLOSE.forbidden, 'You are not a member of this conversation.');
 }
 
 function unknownConversation(): SocketRefused {

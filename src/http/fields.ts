@@ -29,16 +29,29 @@ export function textField({ maxLength, trim = true, rules = [], describe = {} }:
     v.metadata({ minLength: 1, ...(maxLength && { maxLength }), ...describe }),
     v.rawTransform<string | number, string>(({ dataset, addIssue, NEVER }) => {
       const typed = String(dataset.value);
-      const text = trim ? typed.trim() : typed;
+      const text = trim ? strip(typed) : typed;
       const wrong = [
         ...problems(text, maxLength),
         ...rules.filter(([holds]) => !holds(text)).map(([, message]) => message),
       ];
-      if (text.trim() === '') wrong.splice(0, wrong.length, 'This field may not be blank.');
+      if (strip(text) === '') wrong.splice(0, wrong.length, 'This field may not be blank.');
       for (const message of wrong) addIssue({ message });
       return wrong.length > 0 ? NEVER : text;
     }),
   );
+}
+
+/** Cuts off white space as Python does, for which U+FEFF is none, but U+001C to U+001F and U+0085 are. */
+function strip(text: string): string {
+  let [start, end] = [0, text.length];
+  while (start < end && isSpace(text.charCodeAt(start))) start += 1;
+  while (start < end && isSpace(text.charCodeAt(end - 1))) end -= 1;
+  return text.slice(start, end);
+}
+
+function isSpace(code: number): boolean {
+  if (code === 0xfeff) return false;
+  return (code >= 0x1c && code <= 0x1f) || code === 0x85 || String.fromCharCode(code).trim() === '';
 }
 
 function problems(text: string, maxLength: number | undefined): string[] {

@@ -2,7 +2,8 @@ import { cors } from 'hono/cors';
 import { createMiddleware } from 'hono/factory';
 import { secureHeaders } from 'hono/secure-headers';
 import type { AppEnv } from './app-env.ts';
-import { isAllowedOrigin } from './origin.ts';
+import { ApiError } from './errors.ts';
+import { isAllowedHost, isAllowedOrigin } from './origin.ts';
 
 /**
  * Headers of every answer but a socket's. Answers are data, which no page may frame, run or keep; the one page there
@@ -34,4 +35,13 @@ const corsHeaders = cors({
   allowHeaders: ['Authorization', 'Content-Type'],
   exposeHeaders: ['Link', 'Retry-After', 'X-Request-Id'],
   maxAge: 86_400,
+});
+
+/** Refuses requests that name a host which is not ours. */
+export const allowedHosts = createMiddleware<AppEnv>(async (c, next) => {
+  if (!isAllowedHost(c.req.url)) {
+    const detail = 'In development only localhost, 127.0.0.1, [::1] and the hosts in ALLOWED_ORIGINS are served.';
+    throw new ApiError(400, { detail, code: 'host_not_allowed' });
+  }
+  await next();
 });

@@ -83,7 +83,8 @@ function textProblem(text: string): string | undefined {
 
 function excerpt(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  const characters = Array.from(text.slice(0, 2 * ERROR_ECHO_MAX_LENGTH));
+  // One unit more than as many pairs take, so that a longer text yields too many characters whatever they are.
+  const characters = Array.from(text.slice(0, 2 * ERROR_ECHO_MAX_LENGTH + 1));
   if (characters.length <= ERROR_ECHO_MAX_LENGTH) return text;
   return `${characters.slice(0, ERROR_ECHO_MAX_LENGTH).join('')}…`;
 }

@@ -21,7 +21,7 @@ import {
   type Exchange,
 } from './exchange.ts';
 import { loginAs, NO_ACCOUNT } from './login.ts';
-import { enter, message } from './people.ts';
+import { enter, message } from '../../helpers/node/people.ts';
 import { address } from './register.ts';
 import { usersBut } from './users.ts';
 import { UUID, type Name, type World } from './world.ts';

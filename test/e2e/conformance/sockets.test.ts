@@ -2,7 +2,18 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ChatSocket, handshake, type Headers } from '../../helpers/node/socket.ts';
 import { because, cited, report } from './differences.ts';
-import { chat, enter, historyPages, join, login, logout, message, PAGE, socketUrl, type Person } from './people.ts';
+import {
+  chat,
+  enter,
+  historyPages,
+  login,
+  logout,
+  message,
+  PAGE,
+  register,
+  socketUrl,
+  type Person,
+} from '../../helpers/node/people.ts';
 import { serve, type Server } from './server.ts';
 import { now, resign, unsign } from './world.ts';
 
@@ -24,11 +35,11 @@ let johnInactive: string;
 beforeAll(async () => {
   server = await serve();
   [john, ray, selena, stranger, inactive] = await Promise.all([
-    join(server, 'john'),
-    join(server, 'ray'),
-    join(server, 'selena'),
-    join(server, 'stranger'),
-    join(server, 'inactive'),
+    register(server, 'john'),
+    register(server, 'ray'),
+    register(server, 'selena'),
+    register(server, 'stranger'),
+    register(server, 'inactive'),
   ]);
   johnRay = await chat(server, john, ray);
   johnSelena = await chat(server, john, selena);

@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { decodeJwt, SignJWT, UnsecuredJWT, type JWTPayload } from 'jose';
 import { expect } from 'vitest';
+import type { Pair } from '../../helpers/node/people.ts';
 import type { Server } from './server.ts';
 
 /** Part of every e-mail address that must not meet one of another run. Fixed: one exchange has it in upper case. */
 export const RUN = 'a87fc4b9';
 
-export type Pair = { readonly refresh: string; readonly access: string };
 export type Account = { readonly first_name: string; readonly last_name: string };
 export type Name = 'john' | 'ray' | 'selena';
 

@@ -1,19 +1,21 @@
 import { decodeJwt } from 'jose';
 import { onTestFinished } from 'vitest';
-import { ChatSocket } from '../../helpers/node/socket.ts';
-import type { Server } from './server.ts';
-import type { Pair } from './world.ts';
+import { ChatSocket } from './socket.ts';
 
 /** A page that may open sockets: the original's clients had to name one. */
 export const PAGE = { Origin: 'http://localhost:8000' };
 
 const PASSWORD = 'password321';
 
+/** Where a server answers. */
+type Server = { readonly url: string };
+/** The tokens of a login. */
+export type Pair = { readonly refresh: string; readonly access: string };
 export type Person = Pair & { readonly email: string; readonly id: string };
 type Page = { data: { id: string; messages: { text: string }[]; next?: string } };
 
 /** Registers someone and logs them in. */
-export async function join(server: Server, first_name: string): Promise<Person> {
+export async function register(server: Server, first_name: string): Promise<Person> {
   const email = `${first_name}.sockets@gmail.com`;
   const person = { first_name, last_name: 'Doe', email, password: PASSWORD, confirm_password: PASSWORD };
   await json(server, '/api/register/', { body: person });
