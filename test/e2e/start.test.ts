@@ -53,7 +53,7 @@ describe('npm start on a fresh clone', () => {
   it('makes .dev.vars, serves the API and asks nothing on a terminal', async () => {
     const port = await freePort();
     const command = `npm start -- --port ${port} ${inspectorArgs.join(' ')}`;
-    const server = started(run('script', ['-qec', command, '/dev/null'], { folder: project }));
+    const server = started(run('script', ['-qec', command, '/dev/null'], project));
     const url = await ready(server);
     expect(url).toBe(`http://localhost:${port}`);
     expect(await health(url)).toBe(200);
@@ -70,7 +70,7 @@ describe('npm start on a fresh clone', () => {
   });
 
   it('keeps .dev.vars and the data when it starts again, and ends when npm is ended', async () => {
-    const server = started(run('npm', ['start', '--', '--port', '0', ...inspectorArgs], { folder: project }));
+    const server = started(run('npm', ['start', '--', '--port', '0', ...inspectorArgs], project));
     const url = await ready(server);
     expect(readFileSync(join(project, '.dev.vars'), 'utf8')).toBe(devVars);
     expect(await logIn(url)).toBe(200);
@@ -79,7 +79,7 @@ describe('npm start on a fresh clone', () => {
 
   it('leaves a project in which a plain `wrangler dev` works', async () => {
     const args = [WRANGLER, 'dev', '--port', '0', ...inspectorArgs];
-    const url = await ready(started(run(process.execPath, args, { folder: project })));
+    const url = await ready(started(run(process.execPath, args, project)));
     expect(await health(url)).toBe(200);
     expect(await logIn(url)).toBe(200);
   });
@@ -150,17 +150,17 @@ describe('npm start', () => {
   });
 });
 
+/** Serves with the variables of wrangler.toml, which a deployment has, and this secret. */
+function serve(secret: string | undefined): Running {
+  writeVars(project, { ENVIRONMENT: undefined, JWT_SECRET: secret });
+  return started(run(process.execPath, [WRANGLER, 'dev', '--port', '0', ...inspectorArgs], project));
+}
+
 describe('a production configuration', () => {
   beforeEach(() => {
     project = copyProject();
   });
   afterEach(() => rmSync(project, { recursive: true }));
-
-  /** With the variables of wrangler.toml, which a deployment has, and this secret. */
-  function serve(secret: string | undefined): Running {
-    writeVars(project, { ENVIRONMENT: undefined, JWT_SECRET: secret });
-    return started(run(process.execPath, [WRANGLER, 'dev', '--port', '0', ...inspectorArgs], { folder: project }));
-  }
 
   it.each([
     ['no secret', undefined, 'JWT_SECRET is missing'],

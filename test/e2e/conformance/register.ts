@@ -420,6 +420,6 @@ export const REGISTER: readonly Exchange[] = [
     'a foreign Host',
     register(person('Host', address('host')), { Host: 'evil.example' }),
     page(400),
-    differs('json-only', invalid({ detail: expect.any(String) })),
+    differs('json-only', invalid({ detail: expect.any(String), code: 'host_not_allowed' })),
   ),
 ];
