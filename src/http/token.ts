@@ -74,9 +74,8 @@ token.post(
       const state = await refreshTokenState(db, claims, now);
       if (state === 'unknown') throw tokenUnknown();
       if (state !== 'current') throw invalid({ non_field_errors: ['Token is blacklisted'] });
-    } else if ((await checkStanding(db, claims, now)) !== 'ok') {
-      throw tokenUnknown();
     }
+    if ((await checkStanding(db, claims, now)) !== 'ok') throw tokenUnknown();
     return c.json({});
   },
 );
