@@ -4,7 +4,7 @@
 
 // Tokens and sessions
 
-/** Seconds. Short, because an access token is checked against its session on every request but a socket only at its end. */
+/** Seconds. Each request looks its session up; an open socket is closed when its token expires. */
 export const ACCESS_TOKEN_LIFETIME_S = 30 * 60;
 /** Seconds without a refresh after which a session is over. */
 export const REFRESH_TOKEN_LIFETIME_S = 24 * 60 * 60;
@@ -21,29 +21,29 @@ export const USER_AGENT_MAX_LENGTH = 200;
 
 // Requests
 
-/** Bytes of a request body: the largest message with every character escaped, and some room. */
+/** Bytes of a request body. Far more than any form needs, far less than hurts to parse. */
 export const BODY_MAX_BYTES = 64 * 1024;
-/** Code points of a first or last name. */
+/** Code points of a first or last name: the original's limit. */
 export const NAME_MAX_LENGTH = 100;
-/** Code points of an e-mail address. */
+/** Code points of an e-mail address: the original's limit. */
 export const EMAIL_MAX_LENGTH = 200;
-/** Rows of one page of a list. */
+/** Rows of one page of a list: a screenful or two, and a bounded answer. */
 export const PAGE_SIZE = 100;
 
 // Sockets and messages
 
 /** Bytes of one frame from a client: MESSAGE_MAX_LENGTH characters, each escaped as `\uXXXX\uXXXX`, must fit. */
 export const FRAME_MAX_BYTES = 64 * 1024;
-/** Code points of a message. */
+/** Code points of a message: about a page of text. Longer ones are documents. */
 export const MESSAGE_MAX_LENGTH = 4000;
-/** Code points of a client's own value that an error repeats. */
+/** Code points of a client's own value that an error repeats: enough to recognise it. */
 export const ERROR_ECHO_MAX_LENGTH = 100;
 
 // Notices
 
-/** Notices that one run of the cron trigger redelivers. */
+/** Notices that one run of the cron trigger redelivers: it must end before the next one starts. */
 export const NOTICES_PER_RUN = 500;
-/** Conversations told at the same time by one Worker. */
+/** Conversations told at the same time by one Worker, so that a long list does not flood the account's objects. */
 export const NOTICE_CONCURRENCY = 20;
 
 // Passwords
@@ -56,5 +56,9 @@ export const PASSWORD_MAX_LENGTH = 128;
 export const PASSWORD_MAX_BYTES = 1024;
 /** argon2id: memory in KiB, passes, lanes. The largest setting of OWASP ASVS 5.0 (11.4.2) that suits a 128 MB isolate. */
 export const ARGON2 = { m: 12288, t: 3, p: 1 } as const;
+/** argon2id: the most that a stored hash may ask for. More was not written by us, and could exhaust the isolate. */
+export const ARGON2_CEILING = { m: 65536, t: 10, p: 4 } as const;
 /** Hashes that may wait for the one at work; each takes about 0.2 s of the isolate's only thread. */
 export const HASHER_QUEUE_MAX = 8;
+/** Milliseconds after which a waiting call that gave no sign of life counts as gone: its client hung up. */
+export const HASHER_WAITING_SILENCE_MS = 1000;

@@ -7,7 +7,7 @@ export function log(event: string, fields: LogFields = {}): void {
   console.log(JSON.stringify({ event, ...fields }));
 }
 
-/** Like {@link log}, for a fault of ours: the error's name, message and stack go to the log and nowhere else. */
+/** Logs an unexpected error, with its stack, which goes nowhere else. */
 export function logError(event: string, error: unknown, fields: LogFields = {}): void {
   const fault = error instanceof Error ? error : new Error(String(error));
   // eslint-disable-next-line no-console -- the console is the Worker's log

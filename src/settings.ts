@@ -31,8 +31,20 @@ export function readSettings(source: SettingsSource): Settings {
   }
   const development = environment === 'development';
   const previous = source.JWT_SECRET_PREVIOUS || undefined;
-  const current = checkSecret('JWT_SECRET', source.JWT_SECRET, development);
-  if (previous !== undefined) checkSecret('JWT_SECRET_PREVIOUS', previous, development);
+  const current = checkSecret(
+    'JWT_SECRET',
+    source.JWT_SECRET,
+    development,
+    'Run `npm run deploy`, or set a random one: npx wrangler secret put JWT_SECRET.',
+  );
+  if (previous !== undefined) {
+    checkSecret(
+      'JWT_SECRET_PREVIOUS',
+      previous,
+      development,
+      'Set it to the old JWT_SECRET, or delete it: npx wrangler secret delete JWT_SECRET_PREVIOUS.',
+    );
+  }
   return {
     development,
     allowedOrigins: readOrigins(source.ALLOWED_ORIGINS ?? ''),
@@ -41,14 +53,13 @@ export function readSettings(source: SettingsSource): Settings {
   };
 }
 
-function checkSecret(name: string, secret: string | undefined, development: boolean): string {
-  const remedy = 'Run `npm run deploy`, or set a random one with `npx wrangler secret put`. Refusing to start.';
-  if (!secret) throw new Error(`${name} is missing. ${remedy}`);
+function checkSecret(name: string, secret: string | undefined, development: boolean, remedy: string): string {
+  if (!secret) throw new Error(`${name} is missing. ${remedy} Refusing to start.`);
   if (new TextEncoder().encode(secret).length < JWT_SECRET_MIN_BYTES) {
-    throw new Error(`${name} is shorter than ${JWT_SECRET_MIN_BYTES} bytes. ${remedy}`);
+    throw new Error(`${name} is shorter than ${JWT_SECRET_MIN_BYTES} bytes. ${remedy} Refusing to start.`);
   }
   if (!development && secret.startsWith('dev_')) {
-    throw new Error(`${name} is a development secret (it starts with "dev_"). ${remedy}`);
+    throw new Error(`${name} is a development secret (it starts with "dev_"). ${remedy} Refusing to start.`);
   }
   return secret;
 }
@@ -56,7 +67,7 @@ function checkSecret(name: string, secret: string | undefined, development: bool
 function readOrigins(list: string): ReadonlySet<string> {
   return new Set(
     list
-      .split(/[\s,]+/)
+      .split(/\s+/)
       .filter(Boolean)
       .map((text) => {
         const url = URL.parse(text);

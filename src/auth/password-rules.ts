@@ -1,7 +1,7 @@
 import { PASSWORD_MIN_LENGTH } from '../config.ts';
 import { isCommonPassword } from './common-passwords.ts';
 
-/** Whom a password belongs to, as far as it must not resemble them. */
+/** The owner's details that a password must not resemble. */
 export type PasswordOwner = { readonly first_name: string; readonly last_name: string; readonly email: string };
 
 const MAX_SIMILARITY = 0.7;

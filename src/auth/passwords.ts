@@ -1,6 +1,6 @@
 import { argon2id } from '@noble/hashes/argon2.js';
 import { randomBytes } from '@noble/hashes/utils.js';
-import { ARGON2, HASHER_QUEUE_MAX } from '../config.ts';
+import { ARGON2, ARGON2_CEILING, HASHER_QUEUE_MAX, HASHER_WAITING_SILENCE_MS } from '../config.ts';
 
 /** Too many passwords wait to be hashed. Nothing was hashed; the same request may succeed later. */
 export class HasherBusyError extends Error {
@@ -19,16 +19,14 @@ const SALT_BYTES = 16;
 const HASH_BYTES = 32;
 const VERSION = 0x13;
 
-// A stored string that asks for more than this was tampered with, and must not exhaust the isolate.
-const COST_CEILING: Cost = { m: 65536, t: 10, p: 4 };
-
 // Nobody's password. What it costs to refuse somebody with it follows today's parameters.
 const NOBODY: StoredPassword = { ...ARGON2, salt: new Uint8Array(SALT_BYTES), hash: new Uint8Array(HASH_BYTES) };
 
 /**
  * Hashes a new password, of at most PASSWORD_MAX_LENGTH characters, for storage: argon2id with a random salt, as a PHC
  * string (https://github.com/P-H-C/phc-string-format). The password counts in Unicode normalisation form C (NIST SP
- * 800-63B-4). Throws HasherBusyError.
+ * 800-63B-4).
+ * @throws HasherBusyError
  */
 export async function hashPassword(password: string): Promise<string> {
   const salt = randomBytes(SALT_BYTES);
@@ -39,7 +37,8 @@ export async function hashPassword(password: string): Promise<string> {
 /**
  * Compares a password with what hashPassword made of the right one, or with nobody's if `stored` is null. `outdated`
  * means that hashPassword would use other parameters today. Every call hashes once, also one that cannot succeed, so the
- * time it takes does not tell whether there is such an account. Throws HasherBusyError.
+ * time it takes does not tell whether there is such an account.
+ * @throws HasherBusyError
  */
 export async function verifyPassword(
   password: string,
@@ -62,7 +61,7 @@ const PHC = /^\$argon2id\$v=19\$m=([1-9]\d{0,4}),t=([1-9]\d?),p=([1-9])\$([A-Za-
 function parsePhc(text: string): StoredPassword | null {
   const [, m, t, p, salt = '', hash = ''] = PHC.exec(text) ?? [];
   const cost = { m: Number(m), t: Number(t), p: Number(p) };
-  const inRange = cost.m <= COST_CEILING.m && cost.t <= COST_CEILING.t && cost.p <= COST_CEILING.p;
+  const inRange = cost.m <= ARGON2_CEILING.m && cost.t <= ARGON2_CEILING.t && cost.p <= ARGON2_CEILING.p;
   // RFC 9106, 3.1: at least eight blocks a lane.
   return inRange && cost.m >= 8 * cost.p ? { ...cost, salt: fromBase64(salt), hash: fromBase64(hash) } : null;
 }
@@ -83,20 +82,19 @@ function constantTimeEqual(a: Uint8Array, b: Uint8Array): boolean {
 
 /** The calls that wait for their turn, each with the time, in ms since 1970, at which it last gave a sign of life. */
 const waiting = new Set<{ seenAt: number }>();
-// ms. A waiting call looks after every hash, five times in this time.
-const WAITING_SILENCE_MS = 1000;
 let hashes = 0;
 
 /**
  * Runs `hash` when no other one ran since the event loop last turned, so that between two hashes the answer to the first
- * and whatever else arrived get the thread. Throws HasherBusyError if HASHER_QUEUE_MAX calls wait already.
+ * and whatever else arrived get the thread. At most one call at work and HASHER_QUEUE_MAX others wait.
  *
  * A request whose client hangs up ends wherever it waits: neither what follows its `await` nor its `finally` ever runs.
  * So there is nothing here that a request must give back: no promise that others wait for, no lock, no count. Each waits
  * on timers of its own, and one that has fallen silent is no longer counted.
+ * @throws HasherBusyError
  */
 async function inTurn<T>(hash: () => T): Promise<T> {
-  for (const call of waiting) if (Date.now() - call.seenAt > WAITING_SILENCE_MS) waiting.delete(call);
+  for (const call of waiting) if (Date.now() - call.seenAt > HASHER_WAITING_SILENCE_MS) waiting.delete(call);
   if (waiting.size > HASHER_QUEUE_MAX) throw new HasherBusyError();
   const self = { seenAt: Date.now() };
   waiting.add(self);

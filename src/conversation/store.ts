@@ -176,7 +176,7 @@ export class ConversationStore {
            coalesce((SELECT version FROM directory), 0) AS version,
            coalesce((SELECT epoch FROM directory), 0) AS epoch,
            coalesce((SELECT max(n) FROM messages), 0) AS last_n,
-           coalesce((SELECT created_at FROM messages ORDER BY n DESC LIMIT 1), 0) AS last_created_at,
+           coalesce((SELECT created_at FROM messages WHERE n = (SELECT max(n) FROM messages)), 0) AS last_created_at,
            max(coalesce((SELECT max(rev) FROM messages), 0), coalesce((SELECT max(rev) FROM members), 0)) AS last_rev`,
       )
       .one();

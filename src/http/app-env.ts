@@ -8,7 +8,7 @@ export type AppEnv = {
     requestId: string;
     /** Set by the bearer middleware. */
     caller: Caller;
-    /** The `:id` of the path, in canonical spelling. Set by the uuid middleware. */
+    /** The `:id` of the path, in canonical spelling. Set by `pathId`. */
     id: string;
   };
 };

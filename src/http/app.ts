@@ -26,7 +26,7 @@ app.notFound(onNotFound);
 app.use(requestLog);
 app.route('/', chatSocket);
 
-// Nothing above may set headers on an answer: the 101 of a socket breaks if anything below touches it.
+// Sockets come before every middleware that sets headers: the runtime forbids changing those of a 101.
 app.use(securityHeaders, allowedHosts, allowedOrigins, otherMethods(app));
 app.use('/api/*', bodyLimit({ maxSize: BODY_MAX_BYTES, onError: bodyTooLarge }));
 

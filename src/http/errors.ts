@@ -1,5 +1,4 @@
 import type { ErrorHandler, NotFoundHandler } from 'hono';
-import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { HasherBusyError } from '../auth/passwords.ts';
 import { logError } from '../log.ts';
@@ -51,14 +50,13 @@ export const onError: ErrorHandler<AppEnv> = (error, c) => {
   if (error instanceof ApiError) return c.json(error.body, error.status, error.headers);
   if (error instanceof HasherBusyError) {
     const retryAfter = String(error.retryAfterSeconds);
-    const body = { detail: `Too many sign-ins at the same time. Try again in ${retryAfter} s.`, code: 'busy' };
+    const body = { detail: error.message, code: 'busy' };
     return c.json(body, 503, { 'Retry-After': retryAfter });
   }
-  if (error instanceof HTTPException) return c.json({ detail: error.message }, error.status);
   logError('request_failed', error, { request_id: c.get('requestId') });
   const body = { detail: 'Internal server error.', code: 'internal_error', request_id: c.get('requestId') };
   return c.json(body, 500);
 };
 
 /** A path that names nothing. */
-export const onNotFound: NotFoundHandler<AppEnv> = (c) => c.json({ detail: 'Not found.' }, 404);
+export const onNotFound: NotFoundHandler<AppEnv> = (c) => c.json(notFound().body, 404);

@@ -8,7 +8,7 @@ import { schema } from './schemas.ts';
 export const refreshBody = schema('RefreshToken', v.object({ refresh: textField() }, REQUIRED));
 
 /**
- * Verifies a token that a client sent in a body; `type` undefined takes either.
+ * Verifies a token that a client sent in a body; without a `type` both are accepted.
  * @throws ApiError 401 in the words of simplejwt 5.3.1
  */
 export async function readToken(token: string, type: TokenType | undefined): Promise<TokenClaims> {

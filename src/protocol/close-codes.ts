@@ -1,6 +1,6 @@
 /** Why the server closes a socket. 4xxx are HTTP's numbers + 4000. */
 export const CLOSE = {
-  /** The client said something that ends the conversation of the socket in good order. */
+  /** A normal end, such as after a message to oneself. */
   normal: 1000,
   /** Binary frames are not part of any of our protocols. */
   unsupportedData: 1003,
