@@ -1,3 +1,5 @@
+import { DrizzleQueryError } from 'drizzle-orm';
+
 /** What a log line may hold: ids, codes, counts. Never a token, a password, an address or a message's text. */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -9,7 +11,9 @@ export function log(event: string, fields: LogFields = {}): void {
 
 /** Logs an unexpected error, with its stack, which goes nowhere else. */
 export function logError(event: string, error: unknown, fields: LogFields = {}): void {
-  const fault = error instanceof Error ? error : new Error(String(error));
+  // Drizzle's message, and with it its stack, repeats the parameters of the query: addresses and hashes.
+  const known = error instanceof DrizzleQueryError ? (error.cause ?? new Error('A query failed.')) : error;
+  const fault = known instanceof Error ? known : new Error(String(known));
   // eslint-disable-next-line no-console -- the console is the Worker's log
   console.error(JSON.stringify({ event, ...fields, error: fault.name, message: fault.message, stack: fault.stack }));
 }

@@ -48,8 +48,8 @@ export type Rotation =
  * Exchanges a refresh token, once, for a new pair. One UPDATE claims the old token, so that of any number of
  * exchanges at the same time exactly one succeeds, and its successor is stored in the same batch.
  *
- * A token that is used again is a sign of theft (RFC 9700, 4.14.2): the answer is `reused`, and the caller ends the
- * session. Only the newest used token, for {@link REFRESH_REUSE_GRACE_S} seconds and while its successor is unused,
+ * A token that is used again is a sign of theft (RFC 9700, 4.14.2): the session ends, and the answer is `reused`; the
+ * caller delivers the notices of {@link endSession}. Only the newest used token, for {@link REFRESH_REUSE_GRACE_S} seconds and while its successor is unused,
  * is taken for a lost answer or a second tab: `used_moments_ago`. Neither gets a pair.
  */
 export async function rotateRefreshToken(db: Directory, claims: TokenClaims, now: number): Promise<Rotation> {
@@ -119,7 +119,9 @@ export async function rotateRefreshToken(db: Directory, claims: TokenClaims, now
           .where(eq(refreshTokens.jti_hash, lost.replaced_by))
           .get();
   const moments = now - lost.used_at <= REFRESH_REUSE_GRACE_S * 1000;
-  return { outcome: moments && successor?.used_at === null ? 'used_moments_ago' : 'reused' };
+  if (moments && successor?.used_at === null) return { outcome: 'used_moments_ago' };
+  await endSession(db, claims, 'token_reuse', now);
+  return { outcome: 'reused' };
 }
 
 /** What a refresh token is, for logout and verification. */

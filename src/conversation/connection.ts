@@ -52,7 +52,10 @@ export async function readRefusal(response: Response): Promise<Refusal> {
   return v.parse(refusalSchema, await response.json());
 }
 
-/** What an open socket remembers of its connect, across hibernation and releases. */
+/**
+ * What an open socket remembers, across hibernation and releases: a new key is optional or has a default, because
+ * sockets that were opened before it outlive the release.
+ */
 const attachmentSchema = v.object({
   user_id: uuid,
   session_id: v.string(),

@@ -31,7 +31,6 @@ export type ConversationNotice = { ended_sessions: { session_id: string; remembe
  */
 export class Conversation extends DurableObject<Env> {
   #store: ConversationStore | undefined;
-  #alarmAt: number | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -120,9 +119,8 @@ export class Conversation extends DurableObject<Env> {
     logError('socket_failed', error, { conversation_id: this.#id, user_id: readAttachment(socket)?.user_id });
   }
 
-  /** Closes the sockets whose token has expired. A failure must not end the alarms: the next one is set in any case. */
+  /** Closes the sockets whose token has expired. */
   override async alarm(): Promise<void> {
-    this.#alarmAt = undefined;
     const now = Date.now();
     let next: number | undefined;
     for (const socket of this.ctx.getWebSockets()) {
@@ -152,7 +150,7 @@ export class Conversation extends DurableObject<Env> {
   #closeDeparted(store: ConversationStore): void {
     for (const socket of this.ctx.getWebSockets()) {
       const attachment = readAttachment(socket);
-      if (attachment && attachment.closing === undefined && !store.member(attachment.user_id)) {
+      if (!attachment || (attachment.closing === undefined && !store.member(attachment.user_id))) {
         this.#close(socket, CLOSE.forbidden, 'You are not a member of this conversation any more.');
       }
     }
@@ -169,10 +167,8 @@ export class Conversation extends DurableObject<Env> {
 
   /** Sets the object's one alarm, unless it is set for an earlier time. */
   async #wakeAt(time: number): Promise<void> {
-    this.#alarmAt ??= (await this.ctx.storage.getAlarm()) ?? undefined;
-    if (this.#alarmAt !== undefined && this.#alarmAt <= time) return;
-    this.#alarmAt = time;
-    await this.ctx.storage.setAlarm(time);
+    const earlier = await this.ctx.storage.getAlarm();
+    if (earlier === null || earlier > time) await this.ctx.storage.setAlarm(time);
   }
 
   #plainFrame(socket: WebSocket, { user_id }: Attachment, text: string): void {

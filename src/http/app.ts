@@ -23,11 +23,11 @@ export const app = new Hono<AppEnv>({ strict: false });
 app.onError(onError);
 app.notFound(onNotFound);
 
-app.use(requestLog);
+app.use(requestLog, securityHeaders);
 app.route('/', chatSocket);
 
-// Sockets come before every middleware that sets headers: the runtime forbids changing those of a 101.
-app.use(securityHeaders, allowedHosts, allowedOrigins, otherMethods(app));
+// Sockets check their origin themselves, and no middleware may change the headers of a 101.
+app.use(allowedHosts, allowedOrigins, otherMethods(app));
 app.use('/api/*', bodyLimit({ maxSize: BODY_MAX_BYTES, onError: bodyTooLarge }));
 
 for (const resource of [register, login, token, logout, users, chat, health]) app.route('/', resource);

@@ -7,31 +7,43 @@ import { ApiError, invalid, type FieldErrors } from './errors.ts';
 /** A schema for the fields of a request body. */
 export type FieldsSchema = v.ObjectSchema<v.ObjectEntries, v.ErrorMessage<v.ObjectIssue> | undefined>;
 
-/** A body's fields after validation: the values of the valid ones, and messages for the others. */
-export type Fields<S extends FieldsSchema> = { values: Partial<v.InferOutput<S>>; errors: FieldErrors };
+/** Looks at the valid fields together, or elsewhere, and returns messages for those that are wrong all the same. */
+type FurtherCheck<S extends FieldsSchema> = (valid: Partial<v.InferOutput<S>>) => Promise<FieldErrors>;
 
 /**
- * Reads a body by its Content-Type (JSON, form or multipart) and validates it.
+ * Reads a body by its Content-Type (JSON, form or multipart) and validates it. `check`, if given, adds its messages to
+ * those of the schema, so that everything that is wrong is told at once.
  * @throws ApiError 400, 413 or 415, in the original's words
  */
-export async function readFields<S extends FieldsSchema>(c: Context<AppEnv>, schema: S): Promise<v.InferOutput<S>> {
-  const { values, errors } = await checkFields(c, schema);
-  if (Object.keys(errors).length > 0) throw invalid(errors);
-  return values;
+export async function readFields<S extends FieldsSchema>(
+  c: Context<AppEnv>,
+  schema: S,
+  check: FurtherCheck<S> = async () => ({}),
+): Promise<v.InferOutput<S>> {
+  const result = v.safeParse(schema, await readBody(c));
+  const errors = messagesByField(result.issues);
+  const entries = Object.entries(Object(result.output)).filter(([field]) => !(field in errors));
+  // What is left has passed the schema.
+  Object.assign(errors, await check(Object.fromEntries(entries) as Partial<v.InferOutput<S>>));
+  if (!result.success || Object.keys(errors).length > 0) throw invalid(errors);
+  return result.output;
 }
 
-/** Like {@link readFields}, but leaves it to the caller to refuse the errors, along with others of its own. */
-export async function checkFields<S extends FieldsSchema>(c: Context<AppEnv>, schema: S): Promise<Fields<S>> {
-  const result = v.safeParse(schema, await readBody(c));
-  if (result.success) return { values: result.output, errors: {} };
+/** Validates the query string. @throws ApiError 400 */
+export function readQuery<S extends FieldsSchema>(c: Context<AppEnv>, schema: S): v.InferOutput<S> {
+  const result = v.safeParse(schema, c.req.query());
+  if (!result.success) throw invalid(messagesByField(result.issues));
+  return result.output;
+}
+
+function messagesByField(issues: readonly v.BaseIssue<unknown>[] = []): FieldErrors {
   const errors: FieldErrors = {};
-  for (const issue of result.issues) {
+  for (const issue of issues) {
     const [at] = issue.path ?? [];
     const field = typeof at?.key === 'string' ? at.key : 'non_field_errors';
     (errors[field] ??= []).push(issue.message);
   }
-  const valid = Object.entries(result.output as Record<string, unknown>).filter(([field]) => !(field in errors));
-  return { values: Object.fromEntries(valid) as Partial<v.InferOutput<S>>, errors };
+  return errors;
 }
 
 async function readBody(c: Context<AppEnv>): Promise<Record<string, unknown>> {

@@ -1,4 +1,5 @@
 import { Hono, type Context } from 'hono';
+import * as v from 'valibot';
 import { AccessDenied, deniedFor, verifyAccessToken } from '../auth/authenticate.ts';
 import { checkAdmission } from '../auth/identity.ts';
 import { connectRequest, readRefusal } from '../conversation/connection.ts';
@@ -43,7 +44,9 @@ chatSocket.get(
       'The socket speaks the frames of the original app: `{"message", "recipient_id"}` in both directions.',
     tags: ['Conversations'],
     bearer: false,
-    query: { token: 'The access token, for clients that cannot set headers.' },
+    query: v.object({
+      token: v.pipe(v.optional(v.string()), v.description('The access token, for clients that cannot set headers.')),
+    }),
     responses: {
       101: { description: 'The socket is open.' },
       403: { description: 'The token, the origin or the conversation is not one that may connect.', schema: errorBody },
@@ -59,14 +62,15 @@ chatSocket.get(
     try {
       return await connect(c, offered);
     } catch (error) {
-      if (!(error instanceof SocketRefused)) {
-        if (!offered.includes(CHAT_V1)) throw error;
-        logError('connect_failed', error, { request_id: c.get('requestId') });
-        return closedChatV1(CLOSE.internalError, 'The server failed. Connect again.');
+      const refusal = refusalOf(error);
+      if (refusal) log('socket_refused', { request_id: c.get('requestId'), code: refusal.code });
+      if (!offered.includes(CHAT_V1)) {
+        if (refusal) return c.json({ detail: refusal.message, code: refusal.code }, 403);
+        throw error;
       }
-      log('socket_refused', { request_id: c.get('requestId'), code: error.code });
-      if (offered.includes(CHAT_V1)) return closedChatV1(error.closeCode, error.message);
-      return c.json({ detail: error.message, code: error.code }, 403);
+      if (refusal) return closedChatV1(refusal.closeCode, refusal.message);
+      logError('connect_failed', error, { request_id: c.get('requestId') });
+      return closedChatV1(CLOSE.internalError, 'The server failed. Connect again.');
     }
   },
 );
@@ -78,11 +82,11 @@ async function connect(c: Context<AppEnv>, offered: readonly string[]): Promise<
     throw new SocketRefused('origin_not_allowed', CLOSE.forbidden, 'Pages of this origin may not open sockets here.');
   }
   const conversationId = parseUuid(c.req.param('id') ?? '');
-  const claims = await verifyAccessToken(credential(c, offered), now).catch(asRefusal);
+  const claims = await verifyAccessToken(credential(c, offered), now);
   if (conversationId === undefined) throw unknownConversation();
 
   const admission = await checkAdmission(directory(c.env.DB), claims, conversationId, now);
-  if (admission.standing !== 'ok') return asRefusal(deniedFor(admission.standing));
+  if (admission.standing !== 'ok') throw deniedFor(admission.standing);
   if (!admission.conversation) throw unknownConversation();
   if (!admission.isMember) {
     throw notAMember();
@@ -104,8 +108,7 @@ async function connect(c: Context<AppEnv>, offered: readonly string[]): Promise<
   if (answer.status === 101) return answer;
   // Something changed while the request was on its way here: the object knows better.
   const { reason } = await readRefusal(answer);
-  if (reason === 'session_ended') return asRefusal(deniedFor(reason));
-  throw notAMember();
+  throw reason === 'session_ended' ? deniedFor(reason) : notAMember();
 }
 
 /** The access token: from the subprotocols, the Authorization header or, as the original has it, the query. */
@@ -130,11 +133,12 @@ function unknownConversation(): SocketRefused {
   return new SocketRefused('no_such_conversation', CLOSE.notFound, 'There is no such conversation.');
 }
 
-/** @throws SocketRefused for a refused token; any other error as it is */
-function asRefusal(error: unknown): never {
-  if (!(error instanceof AccessDenied)) throw error;
-  const sessionEnded = error.reason === 'session_ended';
-  throw new SocketRefused(error.reason, sessionEnded ? CLOSE.sessionEnded : CLOSE.unauthenticated, error.message);
+/** An error as a refusal; undefined if it is a fault of the server. */
+function refusalOf(error: unknown): SocketRefused | undefined {
+  if (error instanceof SocketRefused) return error;
+  if (!(error instanceof AccessDenied)) return undefined;
+  const closeCode = error.reason === 'session_ended' ? CLOSE.sessionEnded : CLOSE.unauthenticated;
+  return new SocketRefused(error.reason, closeCode, error.message);
 }
 
 /**

@@ -5,7 +5,9 @@ import { directory } from '../directory/database.ts';
 import { openDirectConversation } from '../directory/conversations.ts';
 import type { AppEnv } from './app-env.ts';
 import { bearer } from './bearer.ts';
-import { ApiError, invalid, notFound } from './errors.ts';
+import { readQuery } from './body.ts';
+import { ApiError, notFound } from './errors.ts';
+import { positiveInteger } from './fields.ts';
 import { describe } from './openapi.ts';
 import { errorBody, fieldErrorsBody, schema } from './schemas.ts';
 import { pathId } from './path-id.ts';
@@ -32,6 +34,13 @@ const chatOpened = schema(
 
 const selfRefused = v.strictObject({ success: v.literal(false), msg: v.string(), status: v.literal(400) });
 
+const query = v.object({
+  before: v.pipe(
+    v.optional(positiveInteger),
+    v.description('Only messages older than this one: a number from `data.next`.'),
+  ),
+});
+
 export const chat = new Hono<AppEnv>();
 
 chat.use('/api/users/:id/chat', pathId, bearer);
@@ -45,7 +54,7 @@ chat.get(
       'newest first. `data.next`, where present, is the path of the page with older ones.',
     tags: ['Conversations'],
     bearer: true,
-    query: { before: 'Only messages older than this one: a number from `data.next`.' },
+    query,
     responses: {
       200: { description: 'The conversation.', schema: chatOpened },
       400: {
@@ -58,7 +67,7 @@ chat.get(
   async (c) => {
     const peerId = c.get('id');
     const { user_id } = c.get('caller');
-    const before = readBefore(c.req.query('before'));
+    const { before } = readQuery(c, query);
     if (peerId === user_id) throw new ApiError(400, { success: false, msg: 'Invalid recipient.', status: 400 });
 
     const conversation = await openDirectConversation(directory(c.env.DB), user_id, peerId, Date.now());
@@ -85,11 +94,3 @@ chat.get(
     });
   },
 );
-
-function readBefore(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const before = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(before)) throw invalid({ before: ['A valid integer is required.'] });
-  if (before < 1) throw invalid({ before: ['Ensure this value is greater than or equal to 1.'] });
-  return before;
-}

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import type { JsonSchema } from '@valibot/to-json-schema';
 import { isEmailAddress } from '../auth/email-address.ts';
 import { EMAIL_MAX_LENGTH, NAME_MAX_LENGTH, PASSWORD_MAX_BYTES, PASSWORD_MAX_LENGTH } from '../config.ts';
+import { parseUuid } from '../protocol/uuid.ts';
 
 /** Django REST Framework's words for a field that is not there. */
 export const REQUIRED = 'This field is required.';
@@ -72,6 +73,27 @@ function codePoints(text: string): number {
   for (const _ of text) count += 1;
   return count;
 }
+
+/** A query parameter that is a whole number of at least 1. */
+export const positiveInteger = v.pipe(
+  v.string(),
+  v.regex(/^\d+$/, 'A valid integer is required.'),
+  v.transform(Number),
+  v.safeInteger('A valid integer is required.'),
+  v.minValue(1, 'Ensure this value is greater than or equal to 1.'),
+);
+
+/** A query parameter that is an id, in any spelling. */
+export const uuidParameter = v.pipe(
+  v.string(),
+  v.metadata({ format: 'uuid' }),
+  v.rawTransform<string, string>(({ dataset, addIssue, NEVER }) => {
+    const id = parseUuid(dataset.value);
+    if (id !== undefined) return id;
+    addIssue({ message: `“${dataset.value}” is not a valid UUID.` });
+    return NEVER;
+  }),
+);
 
 /** A first or last name. */
 export const nameField = textField({ maxLength: NAME_MAX_LENGTH });

@@ -10,7 +10,10 @@ import { isAllowedHost, isAllowedOrigin } from './origin.ts';
  * is, the documentation, states its own policy.
  */
 export const securityHeaders = createMiddleware<AppEnv>(async (c, next) => {
-  await strictHeaders(c, next);
+  await next();
+  // The runtime forbids changing the headers of an open socket's answer.
+  if (c.res.status === 101) return;
+  await strictHeaders(c, async () => {});
   c.header('Cache-Control', 'no-store');
   if (!c.res.headers.has('Content-Security-Policy')) {
     c.header('Content-Security-Policy', "default-src 'none'; frame-ancestors 'none'");

@@ -19,8 +19,8 @@ type RouteDescription = {
   /** What the body of an answer is, if not JSON. */
   produces?: string;
   body?: FieldsSchema;
-  /** Query parameters with their description. */
-  query?: Record<string, string>;
+  /** Query parameters, all of them optional. */
+  query?: FieldsSchema;
   /** The answers by status, but for those that any route of this kind may give. */
   responses: Record<number, { description: string; schema?: AnySchema }>;
 };
@@ -58,7 +58,7 @@ export function describe(route: RouteDescription) {
     tags: route.tags,
     security: route.bearer ? [{ bearer: [] }] : [],
     ...(route.body && { requestBody: requestBody(route.body) }),
-    ...(route.query && { parameters: Object.entries(route.query).map(queryParameter) }),
+    ...(route.query && { parameters: Object.entries(route.query.entries).map(queryParameter) }),
     responses: Object.fromEntries(
       Object.entries(responses).map(([status, { description, schema }]) => [
         status,
@@ -83,8 +83,8 @@ function requestBody(body: FieldsSchema) {
   };
 }
 
-function queryParameter([name, description]: [string, string]) {
-  return { in: 'query', name, description, required: false, schema: { type: 'string' } };
+function queryParameter([name, entry]: [string, v.ObjectEntries[string]]) {
+  return { in: 'query', name, description: v.getDescription(entry), required: false, schema: jsonSchema(entry) };
 }
 
 /** See {@link openApiDocument}. */

@@ -6,7 +6,7 @@ import { directory } from '../directory/database.ts';
 import { createUser, emailTaken } from '../directory/users.ts';
 import type { AppEnv } from './app-env.ts';
 import { optionalBearer } from './bearer.ts';
-import { checkFields } from './body.ts';
+import { readFields } from './body.ts';
 import { invalid } from './errors.ts';
 import { emailField, nameField, passwordField, REQUIRED } from './fields.ts';
 import { describe, hasherBusy } from './openapi.ts';
@@ -57,11 +57,9 @@ register.post(
   }),
   async (c) => {
     const db = directory(c.env.DB);
-    const { values, errors } = await checkFields(c, registration);
-    if (values.email !== undefined && (await emailTaken(db, values.email))) errors['email'] = EMAIL_TAKEN;
-    if (Object.keys(errors).length > 0) throw invalid(errors);
-    // Without errors every field has its value.
-    const { password, confirm_password, ...person } = values as v.InferOutput<typeof registration>;
+    const { password, confirm_password, ...person } = await readFields(c, registration, async ({ email }) =>
+      email !== undefined && (await emailTaken(db, email)) ? { email: EMAIL_TAKEN } : {},
+    );
     if (password !== confirm_password) throw invalid({ password: ["Password fields didn't match."] });
     const weaknesses = passwordProblems(password, person);
     if (weaknesses.length > 0) throw invalid({ password: weaknesses });

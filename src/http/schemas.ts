@@ -24,7 +24,7 @@ export function namedJsonSchemas(): Record<string, JsonSchema> {
 }
 
 /** A schema as JSON Schema; named ones are referred to. */
-export function jsonSchema(definition: AnySchema): JsonSchema {
+export function jsonSchema(definition: v.GenericSchema): JsonSchema {
   const { $schema: _, $defs: __, ...rest } = toJsonSchema(definition, { ...config, definitions: named });
   return rest;
 }

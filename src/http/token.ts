@@ -1,7 +1,7 @@
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import { checkStanding } from '../auth/identity.ts';
-import { endSession, refreshTokenState, rotateRefreshToken } from '../auth/sessions.ts';
+import { refreshTokenState, rotateRefreshToken } from '../auth/sessions.ts';
 import { deliverSessionNotices } from '../conversation/notices.ts';
 import { directory } from '../directory/database.ts';
 import { log } from '../log.ts';
@@ -48,7 +48,6 @@ token.post(
         throw tokenBlacklisted();
       case 'reused': {
         log('refresh_token_reused', { user_id: claims.user_id, session_id: claims.session_id });
-        await endSession(db, claims, 'token_reuse', now);
         c.executionCtx.waitUntil(deliverSessionNotices(c.env, claims.session_id));
         throw tokenBlacklisted();
       }

@@ -3,10 +3,11 @@ import * as v from 'valibot';
 import { PAGE_SIZE } from '../config.ts';
 import { directory } from '../directory/database.ts';
 import { listUsers } from '../directory/users.ts';
-import { parseUuid } from '../protocol/uuid.ts';
 import type { AppEnv } from './app-env.ts';
 import { bearer } from './bearer.ts';
+import { readQuery } from './body.ts';
 import { invalid } from './errors.ts';
+import { uuidParameter } from './fields.ts';
 import { describe } from './openapi.ts';
 import { fieldErrorsBody, schema } from './schemas.ts';
 
@@ -15,6 +16,10 @@ export const publicUser = schema(
   'User',
   v.strictObject({ id: v.pipe(v.string(), v.uuid()), first_name: v.string(), last_name: v.string() }),
 );
+
+const query = v.object({
+  after: v.pipe(v.optional(uuidParameter), v.description('Id of the last user of the page before.')),
+});
 
 export const users = new Hono<AppEnv>();
 
@@ -27,16 +32,14 @@ users.get(
     description: `Active users in order of registration, ${PAGE_SIZE} a page. \`Link: <…>; rel="next"\` leads to the next page.`,
     tags: ['Users'],
     bearer: true,
-    query: { after: 'Id of the last user of the page before.' },
+    query,
     responses: {
       200: { description: 'The users.', schema: v.array(publicUser) },
       400: { description: '`after` is not the id of a user.', schema: fieldErrorsBody },
     },
   }),
   async (c) => {
-    const typed = c.req.query('after');
-    const after = typed === undefined ? undefined : parseUuid(typed);
-    if (typed !== undefined && after === undefined) throw invalid({ after: [`“${typed}” is not a valid UUID.`] });
+    const { after } = readQuery(c, query);
     const except = c.get('caller').user_id;
     const page = await listUsers(directory(c.env.DB), { except, after, limit: PAGE_SIZE });
     if (!page) throw invalid({ after: ['There is no such user.'] });

@@ -1,4 +1,5 @@
 import { env } from 'cloudflare:workers';
+import { eq } from 'drizzle-orm';
 import { startSession, type TokenPair } from '../../src/auth/sessions.ts';
 import { openDirectConversation } from '../../src/directory/conversations.ts';
 import { directory } from '../../src/directory/database.ts';
@@ -31,6 +32,11 @@ export async function signedIn(firstName = 'Ana'): Promise<Person> {
     ...person,
     ...(await startSession(directory(env.DB), { userId: person.id, userAgent: 'test', now: Date.now() })),
   };
+}
+
+/** Takes from a user the right to sign in and to act, or gives it back. */
+export async function deactivate(userId: string, inactive = true): Promise<void> {
+  await directory(env.DB).update(users).set({ is_active: !inactive }).where(eq(users.id, userId));
 }
 
 /** Two users and the id of their conversation. */
