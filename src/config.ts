@@ -16,6 +16,8 @@ export const REFRESH_REUSE_GRACE_S = 10;
 export const ISSUED_AT_TOLERANCE_S = 10;
 /** Bytes. HS256 wants a key no shorter than its hash (RFC 7518, 3.2). */
 export const JWT_SECRET_MIN_BYTES = 32;
+/** Expired sessions, and as many refresh tokens, that one run of the cron trigger deletes: a backlog must not time out. */
+export const EXPIRED_ROWS_PER_RUN = 1000;
 /** Characters of `User-Agent` kept with a session, enough to tell devices apart. */
 export const USER_AGENT_MAX_LENGTH = 200;
 

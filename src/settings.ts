@@ -67,7 +67,7 @@ function checkSecret(name: string, secret: string | undefined, development: bool
 function readOrigins(list: string): ReadonlySet<string> {
   return new Set(
     list
-      .split(/\s+/)
+      .split(/[\s,]+/)
       .filter(Boolean)
       .map((text) => {
         const url = URL.parse(text);

@@ -1,6 +1,7 @@
 import { and, eq, gt, inArray, isNull, lte, sql } from 'drizzle-orm';
 import {
   ACCESS_TOKEN_LIFETIME_S,
+  EXPIRED_ROWS_PER_RUN,
   REFRESH_REUSE_GRACE_S,
   REFRESH_TOKEN_LIFETIME_S,
   SESSION_LIFETIME_S,
@@ -159,11 +160,36 @@ export async function endSession(
   return ended.length === 1;
 }
 
-/** Deletes sessions and refresh tokens that have expired: nothing refers to them any more. */
+/**
+ * Deletes sessions and refresh tokens that have expired: nothing refers to them any more. At most
+ * EXPIRED_ROWS_PER_RUN of each; the next run takes the others.
+ */
 export async function deleteExpiredSessions(db: Directory, now: number): Promise<void> {
   await db.batch([
-    db.delete(refreshTokens).where(lte(refreshTokens.expires_at, now)),
-    db.delete(sessions).where(lte(sessions.expires_at, now)),
+    db
+      .delete(refreshTokens)
+      .where(
+        inArray(
+          refreshTokens.jti_hash,
+          db
+            .select({ jti_hash: refreshTokens.jti_hash })
+            .from(refreshTokens)
+            .where(lte(refreshTokens.expires_at, now))
+            .limit(EXPIRED_ROWS_PER_RUN),
+        ),
+      ),
+    db
+      .delete(sessions)
+      .where(
+        inArray(
+          sessions.id,
+          db
+            .select({ id: sessions.id })
+            .from(sessions)
+            .where(lte(sessions.expires_at, now))
+            .limit(EXPIRED_ROWS_PER_RUN),
+        ),
+      ),
   ]);
 }
 

@@ -5,9 +5,10 @@ const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
 /**
  * Who a socket belongs to and what the directory says of its conversation. The Worker writes it from a verified token
- * and its own query, into a request of its own making; nothing in it is the client's word.
+ * and its own query, into a request of its own making; nothing in it is the client's word. Worker and object may be of
+ * different releases for some minutes: unknown keys are ignored, and new ones are optional.
  */
-const connectSchema = v.strictObject({
+const connectSchema = v.object({
   conversation_id: uuid,
   version: count,
   epoch: count,
@@ -37,7 +38,7 @@ export function readConnect(request: Request): Connect | undefined {
   return decode(connectSchema, () => JSON.parse(header));
 }
 
-const refusalSchema = v.strictObject({ reason: v.picklist(['not_a_member', 'session_ended']) });
+const refusalSchema = v.object({ reason: v.picklist(['not_a_member', 'session_ended']) });
 
 /** Why an object does not open a socket, although the Worker's query let it pass. */
 export type Refusal = v.InferOutput<typeof refusalSchema>;

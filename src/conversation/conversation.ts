@@ -25,12 +25,14 @@ export type ConversationNotice = { ended_sessions: { session_id: string; remembe
 /**
  * One conversation: its sockets and, through {@link ConversationStore}, its messages. The only writer of both.
  *
- * The Worker calls it only for ids that the directory knows, and proves it by the version that it hands over; until
- * then the object touches no storage. Between reading storage and the last send of a frame nothing is awaited, so
+ * Whoever calls it proves by the directory's version of the conversation that the directory knows the id; until then
+ * the object touches no storage. Between reading storage and the last send of a frame nothing is awaited, so
  * frames take effect one after the other, and the runtime holds what is sent until what is stored is durable.
  */
 export class Conversation extends DurableObject<Env> {
   #store: ConversationStore | undefined;
+  /** When the next open socket's token expires. Not known after waking up, until it is looked for. */
+  #nextExpiry = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -44,20 +46,25 @@ export class Conversation extends DurableObject<Env> {
     if (!connect || connect.conversation_id !== this.#id)
       return new Response('Only the Worker connects.', { status: 400 });
     const store = await this.#upToDate(connect);
+    await this.#wakeAt(connect.expires_at);
+    // From here to the open socket nothing is awaited: what is told in between is known here.
     if (store.isSessionEnded(connect.session_id)) return refusalResponse({ reason: 'session_ended' });
     if (!store.member(connect.user_id)) return refusalResponse({ reason: 'not_a_member' });
     return this.#accept(connect);
   }
 
   /**
-   * Messages older than `before`, newest first.
+   * Messages older than `before`, newest first, for a member.
    * @param known what the directory says of the conversation, so that names are as new as that
+   * @returns undefined if the reader is not a member (any more)
    */
   async history(
     known: ConversationVersion,
+    readerId: string,
     page: { before?: number | undefined; limit: number },
-  ): Promise<HistoryPage> {
+  ): Promise<HistoryPage | undefined> {
     const store = await this.#upToDate(known);
+    if (!store.member(readerId)) return undefined;
     const { messages, more } = store.history(page);
     return {
       messages: messages.map(({ n, text, created_at, sender_id }) => {
@@ -73,7 +80,8 @@ export class Conversation extends DurableObject<Env> {
    * same thing again changes nothing.
    */
   async notify(known: ConversationVersion, { ended_sessions }: ConversationNotice): Promise<void> {
-    const store = await this.#upToDate(known);
+    // Sessions first: they need nothing from the directory, which may fail.
+    const store = this.#openStore();
     store.forgetEndedSessions(Date.now());
     for (const { session_id, remember_until } of ended_sessions) {
       store.rememberEndedSession(session_id, remember_until);
@@ -81,6 +89,7 @@ export class Conversation extends DurableObject<Env> {
         this.#close(socket, CLOSE.sessionEnded, 'The session has ended.');
       }
     }
+    await this.#upToDate(known);
   }
 
   /** Shows that the object can be reached. Touches no storage, so it may be called for any id. */
@@ -108,28 +117,20 @@ export class Conversation extends DurableObject<Env> {
     }
   }
 
-  override webSocketClose(socket: WebSocket, code: number, reason: string, wasClean: boolean): void {
+  override webSocketClose(socket: WebSocket, code: number, _reason: string, wasClean: boolean): void {
     const user_id = readAttachment(socket)?.user_id;
     log('socket_closed', { conversation_id: this.#id, user_id, code, was_clean: wasClean });
-    // The runtime does not answer a close by itself. 1005 and 1006 mean that there was no code, and can't be sent.
-    closeQuietly(socket, code === 1005 || code === 1006 ? CLOSE.normal : code, reason);
+    // The runtime does not answer a close by itself, and not every code that arrives may be sent back.
+    closeQuietly(socket, CLOSE.normal, '');
   }
 
   override webSocketError(socket: WebSocket, error: unknown): void {
     logError('socket_failed', error, { conversation_id: this.#id, user_id: readAttachment(socket)?.user_id });
   }
 
-  /** Closes the sockets whose token has expired. */
   override async alarm(): Promise<void> {
-    const now = Date.now();
-    let next: number | undefined;
-    for (const socket of this.ctx.getWebSockets()) {
-      const { expires_at = 0, closing } = readAttachment(socket) ?? {};
-      if (closing !== undefined) continue;
-      if (expires_at <= now) this.#close(socket, CLOSE.unauthenticated, 'The token has expired.');
-      else next = Math.min(next ?? expires_at, expires_at);
-    }
-    if (next !== undefined) await this.#wakeAt(next);
+    this.#nextExpiry = this.#closeExpired(Date.now());
+    if (this.#nextExpiry !== Infinity) await this.#wakeAt(this.#nextExpiry);
   }
 
   get #id(): string {
@@ -138,30 +139,47 @@ export class Conversation extends DurableObject<Env> {
 
   /** The store, opened, with the members as the directory has them at `known` or later. */
   async #upToDate(known: ConversationVersion): Promise<ConversationStore> {
-    this.#store ??= new ConversationStore(this.ctx.storage);
-    if (!this.#store.isBehind(known)) return this.#store;
+    const store = this.#openStore();
+    if (!store.isBehind(known)) return store;
     const list = await listMembers(directory(this.env.DB), this.#id);
     if (!list) throw new Error('The directory does not know the conversation any more.');
-    this.#store.applyMembers(list);
-    this.#closeDeparted(this.#store);
-    return this.#store;
+    store.applyMembers(list);
+    this.#closeDeparted(store);
+    return store;
+  }
+
+  #openStore(): ConversationStore {
+    return (this.#store ??= new ConversationStore(this.ctx.storage));
+  }
+
+  /** Closes the sockets whose token has expired; returns when the next one does, in milliseconds since 1970. */
+  #closeExpired(now: number): number {
+    let next = Infinity;
+    for (const socket of this.ctx.getWebSockets()) {
+      const { expires_at = 0, closing } = readAttachment(socket) ?? {};
+      if (closing !== undefined) continue;
+      if (expires_at <= now) this.#close(socket, CLOSE.unauthenticated, 'The token has expired.');
+      else next = Math.min(next, expires_at);
+    }
+    return next;
   }
 
   #closeDeparted(store: ConversationStore): void {
     for (const socket of this.ctx.getWebSockets()) {
       const attachment = readAttachment(socket);
-      if (!attachment || (attachment.closing === undefined && !store.member(attachment.user_id))) {
+      if (!attachment) this.#close(socket, CLOSE.unauthenticated, 'Connect again.');
+      else if (!store.member(attachment.user_id)) {
         this.#close(socket, CLOSE.forbidden, 'You are not a member of this conversation any more.');
       }
     }
   }
 
-  async #accept({ user_id, session_id, expires_at, request_id }: Connect): Promise<Response> {
+  #accept({ user_id, session_id, expires_at, request_id }: Connect): Response {
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server, [tags.user(user_id), tags.session(session_id)]);
     server.serializeAttachment({ user_id, session_id, expires_at } satisfies Attachment);
     log('socket_opened', { conversation_id: this.#id, user_id, request_id });
-    await this.#wakeAt(expires_at);
+    this.#nextExpiry = Math.min(this.#nextExpiry, expires_at);
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -172,7 +190,7 @@ export class Conversation extends DurableObject<Env> {
   }
 
   #plainFrame(socket: WebSocket, { user_id }: Attachment, text: string): void {
-    const store = (this.#store ??= new ConversationStore(this.ctx.storage));
+    const store = this.#openStore();
     if (!store.member(user_id))
       return this.#close(socket, CLOSE.forbidden, 'You are not a member of this conversation.');
     const peer = store.activeMembers().find((member) => member.user_id !== user_id);
@@ -186,8 +204,11 @@ export class Conversation extends DurableObject<Env> {
         this.#close(socket, CLOSE.normal, INVALID_RECIPIENT);
         return;
       case 'message': {
+        const now = Date.now();
+        // The alarm closes sockets in time; should it be late, nobody hears what they may not hear any more.
+        if (this.#nextExpiry <= now) this.#nextExpiry = this.#closeExpired(now);
         const ref = crypto.randomUUID();
-        store.append({ sender_id: user_id, ref, text: frame.message, now: Date.now() });
+        store.append({ sender_id: user_id, ref, text: frame.message, now });
         this.#broadcast(encodePlainMessage(frame));
         return;
       }

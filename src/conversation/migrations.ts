@@ -3,15 +3,16 @@
  * of any age. Times are milliseconds since 1970.
  */
 const MIGRATIONS: readonly string[] = [
+  // directory: what the directory said last.
+  // messages: the log. n orders it, without gaps; rev is the row's last change, in one sequence with the members' revs.
+  // members: a copy of the directory's, with what only the conversation knows of them.
+  // ended_sessions: until their last access token has expired, since someone may be about to connect with it.
   `
-  -- What the directory said last.
   CREATE TABLE directory (
     singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
     version INTEGER NOT NULL,
     epoch INTEGER NOT NULL
   );
-
-  -- The log. n orders it, without gaps; rev is the row's last change, in one sequence with the members' revs.
   CREATE TABLE messages (
     n INTEGER PRIMARY KEY,
     rev INTEGER NOT NULL UNIQUE,
@@ -25,8 +26,6 @@ const MIGRATIONS: readonly string[] = [
     deleted_at INTEGER,
     UNIQUE (sender_id, ref)
   );
-
-  -- A copy of the directory's members, with what only the conversation knows of them.
   CREATE TABLE members (
     user_id TEXT PRIMARY KEY,
     rev INTEGER NOT NULL UNIQUE,
@@ -37,8 +36,6 @@ const MIGRATIONS: readonly string[] = [
     delivered INTEGER NOT NULL DEFAULT 0,
     left_at INTEGER
   ) WITHOUT ROWID;
-
-  -- Sessions that have ended, until their last access token has expired: a connect may be on its way.
   CREATE TABLE ended_sessions (
     session_id TEXT PRIMARY KEY,
     remember_until INTEGER NOT NULL

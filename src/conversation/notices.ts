@@ -15,7 +15,7 @@ export async function deliverSessionNotices(env: Env, sessionId: string): Promis
     const db = directory(env.DB);
     await deliver(env, db, await noticesOfSession(db, sessionId));
   } catch (error) {
-    logError('notices_failed', error, { session_id: sessionId });
+    logError('session_notices_failed', error, { session_id: sessionId });
   }
 }
 
@@ -49,6 +49,6 @@ async function deliverToConversation(env: Env, db: Directory, notices: DueNotice
     await settleNotices(db, ids);
   } catch (error) {
     logError('notice_failed', error, { conversation_id: first.conversation_id });
-    await postponeNotices(db, ids, Date.now());
+    await postponeNotices(db, ids, Date.now()).catch((failure: unknown) => logError('postponing_failed', failure));
   }
 }

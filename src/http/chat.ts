@@ -61,6 +61,7 @@ chat.get(
         description: 'The user is the caller, or a parameter is wrong.',
         schema: v.union([selfRefused, fieldErrorsBody]),
       },
+      403: { description: 'The caller has left the conversation.', schema: errorBody },
       404: { description: 'There is no such user.', schema: errorBody },
     },
   }),
@@ -73,7 +74,8 @@ chat.get(
     const conversation = await openDirectConversation(directory(c.env.DB), user_id, peerId, Date.now());
     if (!conversation) throw notFound('No UserAccount matches the given query.');
     const { id, ...version } = conversation;
-    const page = await c.env.CONVERSATIONS.getByName(id).history(version, { before, limit: PAGE_SIZE });
+    const page = await c.env.CONVERSATIONS.getByName(id).history(version, user_id, { before, limit: PAGE_SIZE });
+    if (!page) throw new ApiError(403, { detail: 'You are not a member of this conversation.', code: 'not_a_member' });
 
     const oldest = page.messages.at(-1);
     const next = page.more && oldest ? `/api/users/${peerId}/chat/?before=${oldest.n}` : undefined;

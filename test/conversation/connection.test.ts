@@ -96,12 +96,13 @@ describe('what the Worker tells the object', () => {
 describe('a client that closes its socket', () => {
   test.each([
     ['4321', 4321, 'gone'],
+    ['3000', 3000, ''],
     ['1000', 1000, ''],
-  ])('with %s is answered the same', async (_, code, reason) => {
+  ])('with %s is answered 1000', async (_, code, reason) => {
     const { john, conversationId } = await pairInConversation();
     const johns = await connect(conversationId, john.access);
     johns.close(code, reason);
-    expect(await johns.closed).toEqual({ code, reason });
+    expect(await johns.closed).toEqual({ code: 1000, reason: '' });
   });
 
   test('without a code is answered 1000', async () => {
@@ -116,7 +117,7 @@ describe('a client that closes its socket', () => {
     const johns = await connect(conversationId, john.access);
     await evictDurableObject(objectOf(conversationId));
     johns.close(4321, 'gone');
-    expect(await johns.closed).toEqual({ code: 4321, reason: 'gone' });
+    expect(await johns.closed).toEqual({ code: 1000, reason: '' });
   });
 
   test('with frames before it has them stored', async () => {

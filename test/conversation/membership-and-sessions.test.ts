@@ -264,8 +264,8 @@ describe('a member who left', () => {
     await rays.next();
     await setLeft(conversationId, ray.id, Date.now());
     await tell(conversationId);
-    const page = await objectOf(conversationId).history(await versionOf(conversationId), { limit: 10 });
-    expect(page.messages).toMatchObject([{ text: 'so long', sender: { user_id: ray.id, first_name: 'Ray' } }]);
+    const page = await objectOf(conversationId).history(await versionOf(conversationId), john.id, { limit: 10 });
+    expect(page?.messages).toMatchObject([{ text: 'so long', sender: { user_id: ray.id, first_name: 'Ray' } }]);
   });
 
   test('may come back', async () => {

@@ -9,14 +9,16 @@ type Arguments<Method extends keyof Stub> = Stub[Method] extends (...args: infer
 // A method whose result holds something that can't be sent has the type `never` at its caller, and then everything
 // compiles. These are checked by the compiler; what runs only shows that the methods are there.
 
-test('history answers its caller a page', () => {
-  expectTypeOf<Result<'history'>>().not.toBeNever();
-  expectTypeOf<Result<'history'>>().toExtend<HistoryPage>();
-  expectTypeOf<Result<'history'>['messages'][number]>().not.toBeNever();
-  expectTypeOf<Result<'history'>['messages'][number]>().toExtend<HistoryMessage>();
-  expectTypeOf<Result<'history'>['messages'][number]['n']>().toEqualTypeOf<number>();
-  expectTypeOf<Result<'history'>['messages'][number]['sender']['first_name']>().toEqualTypeOf<string>();
-  expectTypeOf<Result<'history'>['more']>().toEqualTypeOf<boolean>();
+test('history answers its caller a page, or nothing to someone who is no member', () => {
+  type Page = NonNullable<Result<'history'>>;
+  expectTypeOf<undefined>().toExtend<Result<'history'>>();
+  expectTypeOf<Page>().not.toBeNever();
+  expectTypeOf<Page>().toExtend<HistoryPage>();
+  expectTypeOf<Page['messages'][number]>().not.toBeNever();
+  expectTypeOf<Page['messages'][number]>().toExtend<HistoryMessage>();
+  expectTypeOf<Page['messages'][number]['n']>().toEqualTypeOf<number>();
+  expectTypeOf<Page['messages'][number]['sender']['first_name']>().toEqualTypeOf<string>();
+  expectTypeOf<Page['more']>().toEqualTypeOf<boolean>();
   expect(env.CONVERSATIONS.getByName('any').history).toBeTypeOf('function');
 });
 
