@@ -12,11 +12,11 @@ import { createServer } from 'node:net';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { endWithParent } from './end-with-parent.ts';
 
 const root = join(import.meta.dirname, '..');
 const wranglerPath = join(root, 'node_modules/wrangler/bin/wrangler.js');
 const devVarsPath = join(root, '.dev.vars');
-const endWithParent = new URL('end-with-parent.ts', import.meta.url).href;
 
 /** wrangler's own default. Always named, because wrangler would move on to another port if this one is taken. */
 const DEFAULT_PORT = '8787';
@@ -25,7 +25,6 @@ const DEFAULT_PORT = '8787';
 const environment = {
   ...process.env,
   WRANGLER_SEND_METRICS: 'false',
-  WRANGLER_NO_SKILLS_UPDATE_PROMPTS: 'true',
   // The banner is where wrangler asks the package registry for a newer version of itself.
   WRANGLER_HIDE_BANNER: 'true',
   // The `request.cf` of a real request is not needed; without this, wrangler fetches one.
@@ -35,18 +34,6 @@ const environment = {
 let child: ChildProcess | undefined;
 let stopping: NodeJS.Signals | undefined;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal));
-// Only where the starter itself was started with a channel, as the tests do.
-process.on('disconnect', () => stop('SIGTERM'));
-process.channel?.unref();
-// `kill` of npm reaches the shell between npm and this process, but not this process.
-if (process.env['npm_lifecycle_event'] !== undefined) {
-  const parent = process.ppid;
-  const watch = setInterval(() => {
-    if (process.ppid === parent) return;
-    clearInterval(watch);
-    stop('SIGTERM');
-  }, 500).unref();
-}
 
 function stop(signal: NodeJS.Signals): void {
   stopping = signal;
@@ -61,9 +48,8 @@ async function wrangler(
   child = spawn(process.execPath, ['--import', endWithParent, wranglerPath, ...args], {
     cwd: root,
     env: options.env,
-    stdio: options.show ? ['inherit', 'inherit', 'inherit', 'ipc'] : ['ignore', 'pipe', 'pipe', 'ipc'],
+    stdio: options.show ? 'inherit' : ['ignore', 'pipe', 'pipe'],
   });
-  child.channel?.unref();
   if (stopping) child.kill(stopping);
   let output = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text));
@@ -88,7 +74,6 @@ const { values: options } = parseArgs({
     'persist-to': { type: 'string' },
     config: { type: 'string', short: 'c' },
     env: { type: 'string', short: 'e' },
-    'env-file': { type: 'string', multiple: true },
     help: { type: 'boolean', short: 'h' },
   },
 });
@@ -101,8 +86,7 @@ const port = options.port ?? DEFAULT_PORT;
 if (typeof port !== 'string' || !/^\d{1,5}$/.test(port)) fail('--port must be a number; 0 takes any free port.');
 await checkPort(Number(port), typeof options.ip === 'string' && options.ip !== '*' ? options.ip : 'localhost');
 
-// With --env-file wrangler does not read .dev.vars.
-if (!options['env-file']) createDevVars();
+createDevVars();
 
 // What tells wrangler which database to use goes to both commands.
 const databaseArgs = (['persist-to', 'config', 'env'] as const).flatMap((name) => {

@@ -1,5 +1,5 @@
 import { deleteExpiredSessions } from './auth/sessions.ts';
-import { redeliverNotices } from './conversation/notices.ts';
+import { redeliverNotices } from './deliver-notices.ts';
 import { directory } from './directory/database.ts';
 import { app } from './http/app.ts';
 import { logError } from './log.ts';

@@ -7,6 +7,7 @@ import {
   SESSION_LIFETIME_S,
   USER_AGENT_MAX_LENGTH,
 } from '../config.ts';
+import type { Caller } from '../directory/access.ts';
 import type { Directory } from '../directory/database.ts';
 import { writeSessionNotices } from '../directory/notices.ts';
 import { refreshTokens, sessions, users } from '../directory/schema.ts';
@@ -16,7 +17,7 @@ import { hashTokenId, newTokenId, signToken, type TokenClaims } from './tokens.t
 export type TokenPair = { refresh: string; access: string };
 
 /** Why a session ended. */
-export type EndReason = 'logout' | 'token_reuse';
+export type EndReason = NonNullable<typeof sessions.$inferSelect.ended_reason>;
 
 /** Starts a session for a user who has just proved their password. `now` is in milliseconds. */
 export async function startSession(
@@ -143,7 +144,7 @@ export async function refreshTokenState(db: Directory, claims: TokenClaims, now:
  */
 export async function endSession(
   db: Directory,
-  { session_id, user_id }: Pick<TokenClaims, 'session_id' | 'user_id'>,
+  { user_id, session_id }: Caller,
   reason: EndReason,
   now: number,
 ): Promise<boolean> {

@@ -2,6 +2,7 @@ import { bytesToHex, randomBytes, utf8ToBytes } from '@noble/hashes/utils.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { base64url, errors, jwtVerify, SignJWT, type JWTPayload } from 'jose';
 import { ISSUED_AT_TOLERANCE_S } from '../config.ts';
+import type { Denial } from '../directory/access.ts';
 import { parseUuid } from '../protocol/uuid.ts';
 import { settings, type Settings } from '../settings.ts';
 
@@ -19,20 +20,33 @@ export type TokenClaims = {
   readonly exp: number;
 };
 
-/** Why a token is refused, in the words and with the codes of simplejwt 5.3.1, which the clients know. */
-export class TokenError extends Error {
-  override readonly name = 'TokenError';
-}
-
-/** A well-signed token whose `user_id` can name nobody: absent, or not an id. */
-export class TokenUserError extends Error {
-  override readonly name = 'TokenUserError';
-  constructor(readonly problem: 'absent' | 'unknown') {
-    super(`user_id is ${problem}`);
+/**
+ * A token that opens nothing. The message is for people, in the words of simplejwt 5.3.1, which the clients know; the
+ * reason is for code.
+ */
+export class TokenRefused extends Error {
+  override readonly name = 'TokenRefused';
+  constructor(
+    readonly reason: 'token_not_valid' | 'no_user_id' | Denial,
+    message: string,
+  ) {
+    super(message);
   }
 }
 
-const INVALID = 'Token is invalid or expired';
+/** What is said of a token that is wrong in a way that is nobody's business. */
+export const TOKEN_INVALID = 'Token is invalid or expired';
+
+/** The refusal of a good token whose user or session may not act. */
+export function refusedFor(denial: Denial): TokenRefused {
+  return new TokenRefused(denial, DENIAL_MESSAGES[denial]);
+}
+
+const DENIAL_MESSAGES: Record<Denial, string> = {
+  user_not_found: 'User not found',
+  user_inactive: 'User is inactive',
+  session_ended: TOKEN_INVALID,
+};
 const ISSUER = 'edge-chat';
 const AUDIENCE: Record<TokenType, string> = { access: 'api', refresh: 'token' };
 
@@ -65,7 +79,7 @@ export async function signToken(claims: TokenClaims, issuedAt: number, keys: Tok
 /**
  * Verifies a token of the given type, or of either type if none is given. Whether its session lives is not known here.
  * @param now seconds since 1970
- * @throws TokenError in simplejwt's words and order; TokenUserError for a strange or absent user_id
+ * @throws TokenRefused for the first thing that is wrong, in simplejwt's order
  */
 export async function verifyToken(
   token: string,
@@ -74,21 +88,22 @@ export async function verifyToken(
   keys: TokenKeys = tokenKeys,
 ): Promise<TokenClaims> {
   const payload = await verifySignature(token, now, keys);
-  if (payload.exp === undefined) throw new TokenError("Token has no 'exp' claim");
-  if (!Number.isSafeInteger(payload.exp)) throw new TokenError(INVALID);
-  if (typeof payload.jti !== 'string' || payload.jti === '') throw new TokenError('Token has no id');
+  if (payload.exp === undefined) throw new TokenRefused('token_not_valid', "Token has no 'exp' claim");
+  if (!Number.isSafeInteger(payload.exp)) throw invalid();
+  if (typeof payload.jti !== 'string' || payload.jti === '')
+    throw new TokenRefused('token_not_valid', 'Token has no id');
   const tokenType = payload['token_type'];
-  if (tokenType === undefined) throw new TokenError('Token has no type');
+  if (tokenType === undefined) throw new TokenRefused('token_not_valid', 'Token has no type');
   if ((tokenType !== 'access' && tokenType !== 'refresh') || (type !== undefined && tokenType !== type)) {
-    throw new TokenError('Token has wrong type');
+    throw new TokenRefused('token_not_valid', 'Token has wrong type');
   }
   const userId = payload['user_id'];
-  if (userId === undefined) throw new TokenUserError('absent');
+  if (userId === undefined) throw new TokenRefused('no_user_id', 'Token contained no recognizable user identification');
   const canonicalUserId = typeof userId === 'string' ? parseUuid(userId) : undefined;
-  if (canonicalUserId === undefined) throw new TokenUserError('unknown');
+  if (canonicalUserId === undefined) throw refusedFor('user_not_found');
   const sessionId = payload['sid'];
   if (payload.iss !== ISSUER || payload.aud !== AUDIENCE[tokenType] || typeof sessionId !== 'string') {
-    throw new TokenError(INVALID);
+    throw invalid();
   }
   return {
     token_type: tokenType,
@@ -111,12 +126,16 @@ async function verifySignature(token: string, now: number, keys: TokenKeys): Pro
       { algorithms: ['HS256'], currentDate: new Date(now * 1000) },
     );
     // jose looks at `iat` only when told a maximum age.
-    if (payload.iat !== undefined && payload.iat > now + ISSUED_AT_TOLERANCE_S) throw new TokenError(INVALID);
+    if (payload.iat !== undefined && payload.iat > now + ISSUED_AT_TOLERANCE_S) throw invalid();
     return payload;
   } catch (error) {
-    if (error instanceof errors.JOSEError || error instanceof TypeError) throw new TokenError(INVALID);
+    if (error instanceof errors.JOSEError || error instanceof TypeError) throw invalid();
     throw error;
   }
+}
+
+function invalid(): TokenRefused {
+  return new TokenRefused('token_not_valid', TOKEN_INVALID);
 }
 
 type Key = { readonly kid: string; readonly secret: Uint8Array };

@@ -59,7 +59,6 @@ export async function readRefusal(response: Response): Promise<Refusal> {
  */
 const attachmentSchema = v.object({
   user_id: uuid,
-  session_id: v.string(),
   expires_at: count,
   /** The code with which the server has closed the socket. Frames that were on their way still arrive. */
   closing: v.optional(v.number()),

@@ -177,7 +177,7 @@ export class Conversation extends DurableObject<Env> {
   #accept({ user_id, session_id, expires_at, request_id }: Connect): Response {
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server, [tags.user(user_id), tags.session(session_id)]);
-    server.serializeAttachment({ user_id, session_id, expires_at } satisfies Attachment);
+    server.serializeAttachment({ user_id, expires_at } satisfies Attachment);
     log('socket_opened', { conversation_id: this.#id, user_id, request_id });
     this.#nextExpiry = Math.min(this.#nextExpiry, expires_at);
     return new Response(null, { status: 101, webSocket: client });

@@ -1,19 +1,19 @@
 import { and, asc, eq, isNull, sql, type SQL } from 'drizzle-orm';
+import type { ConversationVersion } from './conversations.ts';
 import type { Directory } from './database.ts';
 import { conversations, members, notices } from './schema.ts';
 
-/** Something that a conversation's object has yet to be told. */
-export type Notice = {
+/**
+ * Something that a conversation's object has yet to be told, with the conversation's present version, which is never
+ * smaller than the one it was written for.
+ */
+export type DueNotice = ConversationVersion & {
   readonly id: number;
   readonly conversation_id: string;
-  readonly kind: 'members_changed' | 'session_ended';
+  /** If a session ended, that session, and until when to remember it, in milliseconds since 1970. */
   readonly session_id: string | null;
-  /** Milliseconds since 1970. */
   readonly remember_until: number | null;
 };
-
-/** A notice with the conversation's present version, which is never smaller than the one it was written for. */
-export type DueNotice = Notice & { readonly version: number; readonly epoch: number };
 
 /**
  * A statement for the batch that ends a session: one notice for each conversation its user is in. It writes nothing
@@ -69,7 +69,6 @@ function selectDue(db: Directory) {
     .select({
       id: notices.id,
       conversation_id: notices.conversation_id,
-      kind: notices.kind,
       session_id: notices.session_id,
       remember_until: notices.remember_until,
       version: conversations.version,

@@ -1,12 +1,11 @@
-/** The user that a verified access token names. */
-export type Caller = { readonly user_id: string; readonly session_id: string };
+import type { Caller } from '../directory/access.ts';
 
 /** What Hono's context carries here. */
 export type AppEnv = {
   Bindings: Env;
   Variables: {
     requestId: string;
-    /** Set by the bearer middleware. */
+    /** Whom a verified access token names. Set by `bearer`. */
     caller: Caller;
     /** The `:id` of the path, in canonical spelling. Set by `pathId`. */
     id: string;

@@ -6,14 +6,14 @@ import { bodyTooLarge } from './body.ts';
 import { chat } from './chat.ts';
 import { chatSocket } from './chat-socket.ts';
 import { onError, onNotFound } from './errors.ts';
-import { allowedHosts, allowedOrigins, securityHeaders } from './headers.ts';
-import { docs } from './docs.ts';
+import { refuseForeignHosts, corsHeaders, securityHeaders } from './middleware/headers.ts';
+import { docs } from './openapi/routes.ts';
 import { health } from './health.ts';
 import { login } from './login.ts';
 import { logout } from './logout.ts';
-import { otherMethods } from './methods.ts';
+import { otherMethods } from './middleware/methods.ts';
 import { register } from './register.ts';
-import { requestLog } from './request-log.ts';
+import { requestLog } from './middleware/request-log.ts';
 import { token } from './token.ts';
 import { users } from './users.ts';
 
@@ -27,7 +27,7 @@ app.use(requestLog, securityHeaders);
 app.route('/', chatSocket);
 
 // Sockets check their origin themselves, and no middleware may change the headers of a 101.
-app.use(allowedHosts, allowedOrigins, otherMethods(app));
+app.use(refuseForeignHosts, corsHeaders, otherMethods(app));
 app.use('/api/*', bodyLimit({ maxSize: BODY_MAX_BYTES, onError: bodyTooLarge }));
 
 for (const resource of [register, login, token, logout, users, chat, health]) app.route('/', resource);

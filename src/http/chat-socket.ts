@@ -1,17 +1,17 @@
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
-import { AccessDenied, deniedFor, verifyAccessToken } from '../auth/authenticate.ts';
-import { checkAdmission } from '../auth/identity.ts';
+import { refusedFor, TokenRefused, verifyToken } from '../auth/tokens.ts';
+import { findAdmission } from '../directory/access.ts';
 import { connectRequest, readRefusal } from '../conversation/connection.ts';
 import { directory } from '../directory/database.ts';
 import { log, logError } from '../log.ts';
 import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
 import { parseUuid } from '../protocol/uuid.ts';
 import type { AppEnv } from './app-env.ts';
-import { describe } from './openapi.ts';
-import { bearerToken } from './bearer.ts';
-import { isAllowedOrigin } from './origin.ts';
-import { errorBody } from './schemas.ts';
+import { describe } from './openapi/describe.ts';
+import { bearerToken } from './middleware/bearer.ts';
+import { isAllowedOrigin } from './middleware/origin.ts';
+import { errorBody } from './openapi/schemas.ts';
 
 /** The subprotocol of our own protocol. A socket that does not offer it speaks the original's plain frames. */
 const CHAT_V1 = 'chat.v1';
@@ -82,15 +82,13 @@ async function connect(c: Context<AppEnv>, offered: readonly string[]): Promise<
     throw new SocketRefused('origin_not_allowed', CLOSE.forbidden, 'Pages of this origin may not open sockets here.');
   }
   const conversationId = parseUuid(c.req.param('id') ?? '');
-  const claims = await verifyAccessToken(credential(c, offered), now);
+  const claims = await verifyToken(credential(c, offered), 'access', Math.floor(now / 1000));
   if (conversationId === undefined) throw unknownConversation();
 
-  const admission = await checkAdmission(directory(c.env.DB), claims, conversationId, now);
-  if (admission.standing !== 'ok') throw deniedFor(admission.standing);
-  if (!admission.conversation) throw unknownConversation();
-  if (!admission.isMember) {
-    throw notAMember();
-  }
+  const { denial, conversation, isMember } = await findAdmission(directory(c.env.DB), claims, conversationId, now);
+  if (denial) throw refusedFor(denial);
+  if (!conversation) throw unknownConversation();
+  if (!isMember) throw notAMember();
   if (offered.includes(CHAT_V1)) {
     throw new SocketRefused('unknown_version', CLOSE.unknownVersion, 'This server does not speak chat.v1 yet.');
   }
@@ -98,7 +96,7 @@ async function connect(c: Context<AppEnv>, offered: readonly string[]): Promise<
   const answer = await c.env.CONVERSATIONS.getByName(conversationId).fetch(
     connectRequest({
       conversation_id: conversationId,
-      ...admission.conversation,
+      ...conversation,
       user_id: claims.user_id,
       session_id: claims.session_id,
       expires_at: claims.exp * 1000,
@@ -108,7 +106,7 @@ async function connect(c: Context<AppEnv>, offered: readonly string[]): Promise<
   if (answer.status === 101) return answer;
   // Something changed while the request was on its way here: the object knows better.
   const { reason } = await readRefusal(answer);
-  throw reason === 'session_ended' ? deniedFor(reason) : notAMember();
+  throw reason === 'session_ended' ? refusedFor(reason) : notAMember();
 }
 
 /** The access token: from the subprotocols, the Authorization header or, as the original has it, the query. */
@@ -136,7 +134,7 @@ function unknownConversation(): SocketRefused {
 /** An error as a refusal; undefined if it is a fault of the server. */
 function refusalOf(error: unknown): SocketRefused | undefined {
   if (error instanceof SocketRefused) return error;
-  if (!(error instanceof AccessDenied)) return undefined;
+  if (!(error instanceof TokenRefused)) return undefined;
   const closeCode = error.reason === 'session_ended' ? CLOSE.sessionEnded : CLOSE.unauthenticated;
   return new SocketRefused(error.reason, closeCode, error.message);
 }

@@ -4,14 +4,13 @@ import { PAGE_SIZE } from '../config.ts';
 import { directory } from '../directory/database.ts';
 import { openDirectConversation } from '../directory/conversations.ts';
 import type { AppEnv } from './app-env.ts';
-import { bearer } from './bearer.ts';
+import { bearer } from './middleware/bearer.ts';
 import { readQuery } from './body.ts';
 import { ApiError, notFound } from './errors.ts';
 import { positiveInteger } from './fields.ts';
-import { describe } from './openapi.ts';
-import { errorBody, fieldErrorsBody, schema } from './schemas.ts';
-import { pathId } from './path-id.ts';
-import { publicUser } from './users.ts';
+import { describe } from './openapi/describe.ts';
+import { errorBody, fieldErrorsBody, publicUser, schema } from './openapi/schemas.ts';
+import { pathId } from './middleware/path-id.ts';
 
 const message = schema(
   'Message',

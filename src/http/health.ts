@@ -4,8 +4,8 @@ import * as v from 'valibot';
 import { directory } from '../directory/database.ts';
 import { logError } from '../log.ts';
 import type { AppEnv } from './app-env.ts';
-import { describe } from './openapi.ts';
-import { schema } from './schemas.ts';
+import { describe } from './openapi/describe.ts';
+import { schema } from './openapi/schemas.ts';
 
 const check = v.picklist(['ok', 'failing']);
 const healthReport = schema('Health', v.strictObject({ status: check, d1: check, durable_objects: check }));

@@ -8,16 +8,13 @@ import type { AppEnv } from './app-env.ts';
 import { readFields } from './body.ts';
 import { unauthorized } from './errors.ts';
 import { passwordField, REQUIRED, textField } from './fields.ts';
-import { describe, hasherBusy } from './openapi.ts';
-import { errorBody, schema } from './schemas.ts';
+import { describe, hasherBusy } from './openapi/describe.ts';
+import { errorBody, schema, tokenPair } from './openapi/schemas.ts';
 
 const credentials = schema(
   'Credentials',
   v.object({ email: textField({ describe: { format: 'email' } }), password: passwordField }, REQUIRED),
 );
-
-/** A refresh and an access token. */
-export const tokenPair = schema('TokenPair', v.strictObject({ refresh: v.string(), access: v.string() }));
 
 export const login = new Hono<AppEnv>();
 

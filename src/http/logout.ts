@@ -1,12 +1,12 @@
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import { endSession, refreshTokenState } from '../auth/sessions.ts';
-import { deliverSessionNotices } from '../conversation/notices.ts';
+import { deliverSessionNotices } from '../deliver-notices.ts';
 import { directory } from '../directory/database.ts';
 import type { AppEnv } from './app-env.ts';
 import { readFields } from './body.ts';
-import { describe } from './openapi.ts';
-import { errorBody } from './schemas.ts';
+import { describe } from './openapi/describe.ts';
+import { errorBody } from './openapi/schemas.ts';
 import { readToken, refreshBody, tokenBlacklisted, tokenUnknown } from './refresh-token.ts';
 
 export const logout = new Hono<AppEnv>();

@@ -1,8 +1,8 @@
 import * as v from 'valibot';
-import { TokenError, TokenUserError, verifyToken, type TokenClaims, type TokenType } from '../auth/tokens.ts';
+import { TOKEN_INVALID, TokenRefused, verifyToken, type TokenClaims, type TokenType } from '../auth/tokens.ts';
 import { refreshTokenRefused, unauthorized } from './errors.ts';
 import { REQUIRED, textField } from './fields.ts';
-import { schema } from './schemas.ts';
+import { schema } from './openapi/schemas.ts';
 
 /** `{"refresh": …}`. */
 export const refreshBody = schema('RefreshToken', v.object({ refresh: textField() }, REQUIRED));
@@ -15,9 +15,8 @@ export async function readToken(token: string, type: TokenType | undefined): Pro
   try {
     return await verifyToken(token, type, Math.floor(Date.now() / 1000));
   } catch (error) {
-    if (error instanceof TokenError) throw refreshTokenRefused(error.message);
-    if (error instanceof TokenUserError) throw refreshTokenRefused('Token is invalid or expired');
-    throw error;
+    if (!(error instanceof TokenRefused)) throw error;
+    throw refreshTokenRefused(error.reason === 'token_not_valid' ? error.message : TOKEN_INVALID);
   }
 }
 
@@ -25,7 +24,7 @@ export async function readToken(token: string, type: TokenType | undefined): Pro
 export const tokenBlacklisted = () => refreshTokenRefused('Token is blacklisted');
 
 /** 401 for a well-signed token that was never issued, or not any more. */
-export const tokenUnknown = () => refreshTokenRefused('Token is invalid or expired');
+export const tokenUnknown = () => refreshTokenRefused(TOKEN_INVALID);
 
 /** 401 for a refresh token of someone who may not sign in any more. */
 export const noActiveAccount = () => unauthorized('No active account found for the given token.', 'no_active_account');

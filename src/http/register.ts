@@ -5,12 +5,12 @@ import { hashPassword } from '../auth/passwords.ts';
 import { directory } from '../directory/database.ts';
 import { createUser, emailTaken } from '../directory/users.ts';
 import type { AppEnv } from './app-env.ts';
-import { optionalBearer } from './bearer.ts';
+import { optionalBearer } from './middleware/bearer.ts';
 import { readFields } from './body.ts';
 import { invalid } from './errors.ts';
 import { emailField, nameField, passwordField, REQUIRED } from './fields.ts';
-import { describe, hasherBusy } from './openapi.ts';
-import { errorBody, schema } from './schemas.ts';
+import { describe, hasherBusy } from './openapi/describe.ts';
+import { errorBody, schema } from './openapi/schemas.ts';
 
 const registration = schema(
   'Registration',

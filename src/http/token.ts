@@ -1,17 +1,16 @@
 import { Hono } from 'hono';
 import * as v from 'valibot';
-import { checkStanding } from '../auth/identity.ts';
+import { findDenial } from '../directory/access.ts';
 import { refreshTokenState, rotateRefreshToken } from '../auth/sessions.ts';
-import { deliverSessionNotices } from '../conversation/notices.ts';
+import { deliverSessionNotices } from '../deliver-notices.ts';
 import { directory } from '../directory/database.ts';
 import { log } from '../log.ts';
 import type { AppEnv } from './app-env.ts';
 import { readFields } from './body.ts';
 import { invalid } from './errors.ts';
 import { REQUIRED, textField } from './fields.ts';
-import { tokenPair } from './login.ts';
-import { describe } from './openapi.ts';
-import { errorBody, schema } from './schemas.ts';
+import { describe } from './openapi/describe.ts';
+import { errorBody, schema, tokenPair } from './openapi/schemas.ts';
 import { noActiveAccount, readToken, refreshBody, tokenBlacklisted, tokenUnknown } from './refresh-token.ts';
 
 const verifyBody = schema('Token', v.object({ token: textField() }, REQUIRED));
@@ -74,7 +73,7 @@ token.post(
       if (state === 'unknown') throw tokenUnknown();
       if (state !== 'current') throw invalid({ non_field_errors: ['Token is blacklisted'] });
     }
-    if ((await checkStanding(db, claims, now)) !== 'ok') throw tokenUnknown();
+    if (await findDenial(db, claims, now)) throw tokenUnknown();
     return c.json({});
   },
 );

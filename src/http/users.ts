@@ -4,18 +4,12 @@ import { PAGE_SIZE } from '../config.ts';
 import { directory } from '../directory/database.ts';
 import { listUsers } from '../directory/users.ts';
 import type { AppEnv } from './app-env.ts';
-import { bearer } from './bearer.ts';
+import { bearer } from './middleware/bearer.ts';
 import { readQuery } from './body.ts';
 import { invalid } from './errors.ts';
 import { uuidParameter } from './fields.ts';
-import { describe } from './openapi.ts';
-import { fieldErrorsBody, schema } from './schemas.ts';
-
-/** What everyone may see of a user. */
-export const publicUser = schema(
-  'User',
-  v.strictObject({ id: v.pipe(v.string(), v.uuid()), first_name: v.string(), last_name: v.string() }),
-);
+import { describe } from './openapi/describe.ts';
+import { fieldErrorsBody, publicUser } from './openapi/schemas.ts';
 
 const query = v.object({
   after: v.pipe(v.optional(uuidParameter), v.description('Id of the last user of the page before.')),

@@ -1,7 +1,7 @@
 import { env } from 'cloudflare:workers';
 import { eq } from 'drizzle-orm';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { checkStanding } from '../../src/auth/identity.ts';
+import { findDenial } from '../../src/directory/access.ts';
 import {
   deleteExpiredSessions,
   endSession,
@@ -40,7 +40,8 @@ async function session(now = START, userAgent = 'test'): Promise<Session> {
 }
 
 const rotate = async (refresh: string, now: number) => rotateRefreshToken(db, await claimsOf(refresh), now);
-const standing = async ({ access }: TokenPair, now: number) => checkStanding(db, await claimsOf(access), now);
+const standing = async ({ access }: TokenPair, now: number) =>
+  (await findDenial(db, await claimsOf(access), now)) ?? 'ok';
 
 /** Rotates, and expects it to work. */
 async function rotated(refresh: string, now: number): Promise<TokenPair> {
@@ -75,7 +76,7 @@ describe('a session', () => {
   it('belongs to its user: claims that name another one find none', async () => {
     const { tokens } = await session();
     const { id: user_id } = await createPerson();
-    expect(await checkStanding(db, { ...(await claimsOf(tokens.access)), user_id }, START)).toBe('session_ended');
+    expect(await findDenial(db, { ...(await claimsOf(tokens.access)), user_id }, START)).toBe('session_ended');
   });
 
   it('keeps 200 characters of what the client calls itself', async () => {

@@ -7,8 +7,7 @@ import {
   newTokenId,
   readTokenKeys,
   signToken,
-  TokenError,
-  TokenUserError,
+  TokenRefused,
   verifyToken,
   type TokenClaims,
 } from '../../src/auth/tokens.ts';
@@ -40,7 +39,7 @@ async function forged(changes: Claims, { header = {}, secret = SECRET }: Forgery
 }
 
 const verified = (token: string) => verifyToken(token, 'access', NOW, KEYS);
-const refusal = (message: string) => expect.objectContaining({ name: 'TokenError', message });
+const refusal = (message: string) => expect.objectContaining({ reason: 'token_not_valid', message });
 const json = (value: unknown) => base64url.encode(JSON.stringify(value));
 
 describe('a token of ours', () => {
@@ -204,7 +203,7 @@ describe('a well-signed token is refused for what it says', () => {
     );
     await expect(
       verified(await forged({ ...nothing, exp: NOW + 1, jti: 'x', token_type: 'access' })),
-    ).rejects.toBeInstanceOf(TokenUserError);
+    ).rejects.toMatchObject({ reason: 'no_user_id' });
   });
 });
 
@@ -229,7 +228,7 @@ describe('the user of a token', () => {
 
   it('must be there', async () => {
     await expect(verified(await forged({ user_id: undefined }))).rejects.toEqual(
-      expect.objectContaining({ name: 'TokenUserError', problem: 'absent' }),
+      expect.objectContaining({ reason: 'no_user_id' }),
     );
   });
 
@@ -237,7 +236,7 @@ describe('the user of a token', () => {
     'must be an id: %j',
     async (user_id) => {
       await expect(verified(await forged({ user_id }))).rejects.toEqual(
-        expect.objectContaining({ name: 'TokenUserError', problem: 'unknown' }),
+        expect.objectContaining({ reason: 'user_not_found' }),
       );
     },
   );
@@ -259,7 +258,7 @@ describe('a change of the secret', () => {
   it('ends with the previous secret removed, and its tokens refused', async () => {
     const removed = readTokenKeys({ jwtSecret: OTHER_SECRET, jwtSecretPrevious: undefined });
     const token = await signToken(CLAIMS, NOW, KEYS);
-    await expect(verifyToken(token, 'access', NOW, removed)).rejects.toBeInstanceOf(TokenError);
+    await expect(verifyToken(token, 'access', NOW, removed)).rejects.toBeInstanceOf(TokenRefused);
   });
 
   it('is not undone by a token that names the one secret and is signed with the other', async () => {

@@ -63,6 +63,14 @@ describe('what the Worker tells the object', () => {
     expect(textOf(await socket.next())).toBe('Hello');
   });
 
+  test('may hold more than the object knows: the Worker is of a newer release for some minutes', async () => {
+    const { john, conversationId } = await pairInConversation();
+    const newer = asConnect(JSON.stringify({ ...(await connectOf(john, conversationId)), something: 'new' }));
+    const answer = await objectOf(conversationId).fetch(newer);
+    expect(answer.status).toBe(101);
+    answer.webSocket?.accept();
+  });
+
   test.each<[string, (connect: Connect) => Request]>([
     ['nothing', () => new Request('https://conversation/connect', { headers: { Upgrade: 'websocket' } })],
     ['no upgrade', (is) => new Request('https://conversation/connect', { headers: { [HEADER]: JSON.stringify(is) } })],

@@ -46,7 +46,7 @@ test('a session ends in a conversation that cannot reach the directory', async (
   const d1 = breakD1();
   const session = { session_id: claims.session_id, remember_until: Date.now() + 60_000 };
   await runInDurableObject(objectOf(conversationId), async (object) => {
-    await expect(object.notify(known, { ended_sessions: [session] })).rejects.toThrow();
+    await expect(object.notify(known, { ended_sessions: [session] })).rejects.toThrow('Failed query');
   });
   d1.restore();
   expect(await johns.closed).toMatchObject({ code: 4410 });

@@ -258,6 +258,20 @@ describe('a member who left', () => {
     expect(await storedTexts(conversationId)).toEqual([]);
   });
 
+  test('sends nothing behind a message to oneself either, which alone would let it pass', async () => {
+    const { john, ray, johns, conversationId } = await chatting();
+    await setLeft(conversationId, ray.id, Date.now());
+    const known = await versionOf(conversationId);
+    const toSelf = JSON.stringify({ message: 'me', recipient_id: ray.id });
+    await frameOnItsWay(conversationId, ray, john, async (object, socket) => {
+      await object.webSocketMessage(socket, toSelf);
+      await object.notify(known, NO_SESSIONS);
+    });
+    await johns.settled();
+    expect(johns.pending).toEqual([]);
+    expect(await storedTexts(conversationId)).toEqual([]);
+  });
+
   test('keeps their name and their messages in the history', async () => {
     const { john, ray, rays, conversationId } = await chatting();
     rays.say('so long', john.id);
@@ -396,6 +410,18 @@ describe('the expiry of a token', () => {
     await rays.settled();
     expect(rays.pending.map(textOf)).toEqual(['in time']);
     expect(await storedTexts(conversationId)).toEqual(['in time']);
+  });
+
+  test('keeps a socket from hearing what is sent before the alarm has come, right after an eviction, too', async () => {
+    const { john, ray, conversationId } = await expiringPair(600, 900);
+    const johns = await open(conversationId, john.access);
+    const rays = await open(conversationId, ray.access);
+    await evictDurableObject(objectOf(conversationId));
+    vi.setSystemTime(john.expiresAt);
+    rays.say('can you hear me?', john.id);
+    expect(textOf(await rays.next())).toBe('can you hear me?');
+    expect(await johns.closed).toMatchObject({ code: 4401 });
+    expect(johns.pending).toEqual([]);
   });
 
   test('is that of the token it was opened with: a refreshed one opens another socket', async () => {

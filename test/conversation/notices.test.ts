@@ -3,7 +3,7 @@ import { env } from 'cloudflare:workers';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { endSession } from '../../src/auth/sessions.ts';
 import { NOTICE_CONCURRENCY, NOTICES_PER_RUN } from '../../src/config.ts';
-import { deliverSessionNotices } from '../../src/conversation/notices.ts';
+import { deliverSessionNotices } from '../../src/deliver-notices.ts';
 import { openDirectConversation } from '../../src/directory/conversations.ts';
 import { directory } from '../../src/directory/database.ts';
 import { notices } from '../../src/directory/schema.ts';

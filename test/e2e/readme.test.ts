@@ -23,7 +23,8 @@ function commandsUnder(heading: string): string {
 
 async function paste(commands: string): Promise<string> {
   const shell = run('bash', ['-c', commands], { folder: server.project });
-  expect(await shell.exited, shell.output()).toBe(0);
+  const code = await shell.exited;
+  if (code !== 0) throw new Error(`The shell ended with ${code}:\n${shell.output()}`);
   return shell.output();
 }
 

@@ -53,7 +53,7 @@ describe('npm start on a fresh clone', () => {
   it('makes .dev.vars, serves the API and asks nothing on a terminal', async () => {
     const port = await freePort();
     const command = `npm start -- --port ${port} ${inspectorArgs.join(' ')}`;
-    const server = started(run('script', ['-qec', command, '/dev/null'], project));
+    const server = started(run('script', ['-qec', command, '/dev/null'], { folder: project }));
     const url = await ready(server);
     expect(url).toBe(`http://localhost:${port}`);
     expect(await health(url)).toBe(200);
@@ -70,7 +70,7 @@ describe('npm start on a fresh clone', () => {
   });
 
   it('keeps .dev.vars and the data when it starts again, and ends when npm is ended', async () => {
-    const server = started(run('npm', ['start', '--', '--port', '0', ...inspectorArgs], project));
+    const server = started(run('npm', ['start', '--', '--port', '0', ...inspectorArgs], { folder: project }));
     const url = await ready(server);
     expect(readFileSync(join(project, '.dev.vars'), 'utf8')).toBe(devVars);
     expect(await logIn(url)).toBe(200);
@@ -79,7 +79,7 @@ describe('npm start on a fresh clone', () => {
 
   it('leaves a project in which a plain `wrangler dev` works', async () => {
     const args = [WRANGLER, 'dev', '--port', '0', ...inspectorArgs];
-    const url = await ready(started(run(process.execPath, args, project)));
+    const url = await ready(started(run(process.execPath, args, { folder: project })));
     expect(await health(url)).toBe(200);
     expect(await logIn(url)).toBe(200);
   });
@@ -91,8 +91,11 @@ describe('npm start', () => {
   });
   afterEach(() => rmSync(project, { recursive: true }));
 
-  it('passes --persist-to=DIR on to the migrations and the server', async () => {
-    const url = await ready(started(start(project, ['--port=0', '--persist-to=elsewhere'])));
+  it('passes --persist-to=DIR and --config on to the migrations and the server', async () => {
+    const config = readFileSync(join(project, 'wrangler.toml'), 'utf8');
+    writeFileSync(join(project, 'other.toml'), config.replace(/^database_id = .*$/m, 'database_id = "other"'));
+    const options = ['--port=0', '--persist-to=elsewhere', '--config', 'other.toml'];
+    const url = await ready(started(start(project, options)));
     expect(await register(url)).toBe(201);
     expect(existsSync(join(project, 'elsewhere/v3/d1'))).toBe(true);
     expect(existsSync(join(project, '.wrangler/state'))).toBe(false);
@@ -153,7 +156,7 @@ describe('npm start', () => {
 /** Serves with the variables of wrangler.toml, which a deployment has, and this secret. */
 function serve(secret: string | undefined): Running {
   writeVars(project, { ENVIRONMENT: undefined, JWT_SECRET: secret });
-  return started(run(process.execPath, [WRANGLER, 'dev', '--port', '0', ...inspectorArgs], project));
+  return started(run(process.execPath, [WRANGLER, 'dev', '--port', '0', ...inspectorArgs], { folder: project }));
 }
 
 describe('a production configuration', () => {

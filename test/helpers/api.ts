@@ -1,6 +1,6 @@
 import { Validator, type Schema } from '@cfworker/json-schema';
 import { exports } from 'cloudflare:workers';
-import { openApiDocument } from '../../src/http/openapi.ts';
+import { openApiDocument } from '../../src/http/openapi/describe.ts';
 import { app } from '../../src/http/app.ts';
 
 /** The host that the tests talk to. Nothing resolves it: requests go straight to the Worker. */

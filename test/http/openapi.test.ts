@@ -5,7 +5,7 @@ import { Hono } from 'hono';
 import { beforeAll, describe, expect, it } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { AppEnv } from '../../src/http/app-env.ts';
-import { describe as describeRoute, openApiDocument } from '../../src/http/openapi.ts';
+import { describe as describeRoute, openApiDocument } from '../../src/http/openapi/describe.ts';
 import { api } from '../helpers/api.ts';
 import { routesOf } from '../helpers/routes.ts';
 

@@ -109,8 +109,7 @@ export const inspectorArgs = ['--inspector-port', '0'] as const;
 
 /** Runs a copied project's scripts/start.ts with options of `wrangler dev`. */
 export function start(project: string, args: readonly string[]): Running {
-  // The channel tells scripts/start.ts when it closes: no server outlives the test run, even one that is killed.
-  return run(process.execPath, ['scripts/start.ts', ...inspectorArgs, ...args], { folder: project, channel: true });
+  return run(process.execPath, ['scripts/start.ts', ...inspectorArgs, ...args], { folder: project });
 }
 
 /** Waits until a started server answers requests; returns its address. */
@@ -125,7 +124,7 @@ export async function ready(running: Running): Promise<string> {
 export function run(
   command: string,
   args: readonly string[],
-  options: { folder: string; channel?: boolean; env?: NodeJS.ProcessEnv },
+  options: { folder: string; env?: NodeJS.ProcessEnv },
 ): Running {
   const env: NodeJS.ProcessEnv = {
     ...process.env,
@@ -144,9 +143,10 @@ export function run(
     cwd: options.folder,
     env,
     detached: true,
-    stdio: ['ignore', 'pipe', 'pipe', ...(options.channel ? ['ipc' as const] : [])],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   const family = new Family(child);
+  // Where the test run itself is killed, the server notices: scripts/end-with-parent.ts.
   const killNow = () => family.signal('SIGKILL');
   process.once('exit', killNow);
 

@@ -1,8 +1,8 @@
 import { cors } from 'hono/cors';
 import { createMiddleware } from 'hono/factory';
 import { secureHeaders } from 'hono/secure-headers';
-import type { AppEnv } from './app-env.ts';
-import { ApiError } from './errors.ts';
+import type { AppEnv } from '../app-env.ts';
+import { ApiError } from '../errors.ts';
 import { isAllowedHost, isAllowedOrigin } from './origin.ts';
 
 /**
@@ -27,12 +27,12 @@ const strictHeaders = secureHeaders({
 });
 
 /** CORS for the origins that may use the API. Bearer tokens need no credentials mode, so none is allowed. */
-export const allowedOrigins = createMiddleware<AppEnv>(async (c, next) => {
+export const corsHeaders = createMiddleware<AppEnv>(async (c, next) => {
   const origin = c.req.header('Origin');
-  return origin !== undefined && isAllowedOrigin(origin, c.req.url) ? corsHeaders(c, next) : next();
+  return origin !== undefined && isAllowedOrigin(origin, c.req.url) ? withCors(c, next) : next();
 });
 
-const corsHeaders = cors({
+const withCors = cors({
   origin: (origin) => origin,
   allowMethods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
   allowHeaders: ['Authorization', 'Content-Type'],
@@ -41,7 +41,7 @@ const corsHeaders = cors({
 });
 
 /** Refuses requests that name a host which is not ours. */
-export const allowedHosts = createMiddleware<AppEnv>(async (c, next) => {
+export const refuseForeignHosts = createMiddleware<AppEnv>(async (c, next) => {
   if (!isAllowedHost(c.req.url)) {
     const detail = 'In development only localhost, 127.0.0.1, [::1] and the hosts in ALLOWED_ORIGINS are served.';
     throw new ApiError(400, { detail, code: 'host_not_allowed' });

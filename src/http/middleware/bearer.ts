@@ -1,9 +1,10 @@
 import type { Context } from 'hono';
 import { createMiddleware } from 'hono/factory';
-import { AccessDenied, authenticate } from '../auth/authenticate.ts';
-import { directory } from '../directory/database.ts';
-import type { AppEnv } from './app-env.ts';
-import { unauthorized, type ApiError } from './errors.ts';
+import { authenticate } from '../../auth/authenticate.ts';
+import { TokenRefused } from '../../auth/tokens.ts';
+import { directory } from '../../directory/database.ts';
+import type { AppEnv } from '../app-env.ts';
+import { unauthorized, type ApiError } from '../errors.ts';
 
 /** Lets a request pass whose `Authorization: Bearer` holds a good access token; the others are answered 401. */
 export const bearer = createMiddleware<AppEnv>(async (c, next) => {
@@ -42,11 +43,11 @@ async function authenticateCaller(c: Context<AppEnv>): Promise<boolean> {
     c.set('caller', { user_id, session_id });
     return true;
   } catch (error) {
-    throw error instanceof AccessDenied ? accessDenied(error) : error;
+    throw error instanceof TokenRefused ? accessTokenRefused(error) : error;
   }
 }
 
-function accessDenied({ reason, message }: AccessDenied): ApiError {
+function accessTokenRefused({ reason, message }: TokenRefused): ApiError {
   switch (reason) {
     case 'user_not_found':
     case 'user_inactive':

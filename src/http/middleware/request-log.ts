@@ -1,6 +1,6 @@
 import { createMiddleware } from 'hono/factory';
-import { log } from '../log.ts';
-import type { AppEnv } from './app-env.ts';
+import { log } from '../../log.ts';
+import type { AppEnv } from '../app-env.ts';
 
 /**
  * Names each request and writes one line about it: the path without its query, which may hold a token. A 101 keeps its

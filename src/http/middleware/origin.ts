@@ -1,4 +1,4 @@
-import { settings } from '../settings.ts';
+import { settings } from '../../settings.ts';
 
 const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]']);
 

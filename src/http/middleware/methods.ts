@@ -1,6 +1,6 @@
 import type { Hono } from 'hono';
 import { methodNotAllowed } from 'hono/method-not-allowed';
-import type { AppEnv } from './app-env.ts';
+import type { AppEnv } from '../app-env.ts';
 
 /** Answers 405, and OPTIONS, on the paths that exist: both say in `Allow` what is allowed there. */
 export function otherMethods(app: Hono<AppEnv>) {

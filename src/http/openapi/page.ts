@@ -1,7 +1,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { utf8ToBytes } from '@noble/hashes/utils.js';
 import { html, raw } from 'hono/html';
-import type { OpenApiDocument } from './openapi.ts';
+import type { OpenApiDocument } from './describe.ts';
 
 /** The parts of an OpenAPI operation that the page shows. */
 type Operation = {

@@ -1,8 +1,8 @@
 import { Hono } from 'hono';
 import * as v from 'valibot';
-import type { AppEnv } from './app-env.ts';
-import { docsPage, docsPolicy } from './docs-page.ts';
-import { describe, openApiDocument, type OpenApiDocument } from './openapi.ts';
+import type { AppEnv } from '../app-env.ts';
+import { docsPage, docsPolicy } from './page.ts';
+import { describe, openApiDocument, type OpenApiDocument } from './describe.ts';
 
 /** The description of `app`: for programs at `/api/schema/`, for people at `/api/docs/`. */
 export function docs(app: Hono<AppEnv>): Hono<AppEnv> {

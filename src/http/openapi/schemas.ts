@@ -18,6 +18,15 @@ export const errorBody = schema('Error', v.looseObject({ detail: v.string(), cod
 /** Messages by field; `non_field_errors` are about the body as a whole. */
 export const fieldErrorsBody = schema('FieldErrors', v.record(v.string(), v.array(v.string())));
 
+/** A refresh and an access token. */
+export const tokenPair = schema('TokenPair', v.strictObject({ refresh: v.string(), access: v.string() }));
+
+/** What everyone may see of a user. */
+export const publicUser = schema(
+  'User',
+  v.strictObject({ id: v.pipe(v.string(), v.uuid()), first_name: v.string(), last_name: v.string() }),
+);
+
 /** The named schemas, for `components.schemas`. Complete once every route was described. */
 export function namedJsonSchemas(): Record<string, JsonSchema> {
   return toJsonSchemaDefs(named, config);

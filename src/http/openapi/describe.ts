@@ -1,9 +1,9 @@
 import type { Hono } from 'hono';
 import { describeRoute, generateSpecs, type DescribeRouteOptions } from 'hono-openapi';
 import * as v from 'valibot';
-import packageJson from '../../package.json' with { type: 'json' };
-import type { AppEnv } from './app-env.ts';
-import type { FieldsSchema } from './body.ts';
+import packageJson from '../../../package.json' with { type: 'json' };
+import type { AppEnv } from '../app-env.ts';
+import type { FieldsSchema } from '../body.ts';
 import { errorBody, fieldErrorsBody, jsonSchema, namedJsonSchemas, type AnySchema } from './schemas.ts';
 
 /** The sections of the description, in order. */

@@ -1,13 +1,13 @@
-import { NOTICE_CONCURRENCY, NOTICES_PER_RUN } from '../config.ts';
-import { directory, type Directory } from '../directory/database.ts';
+import { NOTICE_CONCURRENCY, NOTICES_PER_RUN } from './config.ts';
+import { directory, type Directory } from './directory/database.ts';
 import {
   noticesOfSession,
   oldestNotices,
   postponeNotices,
   settleNotices,
   type DueNotice,
-} from '../directory/notices.ts';
-import { logError } from '../log.ts';
+} from './directory/notices.ts';
+import { logError } from './log.ts';
 
 /** Tells every conversation of its user that a session has ended. Never fails: what fails is left to the cron run. */
 export async function deliverSessionNotices(env: Env, sessionId: string): Promise<void> {
