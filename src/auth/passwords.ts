@@ -36,8 +36,8 @@ export async function hashPassword(password: string): Promise<string> {
 
 /**
  * Compares a password with what hashPassword made of the right one, or with nobody's if `stored` is null. `outdated`
- * means that hashPassword would use other parameters today. Every call hashes once, also one that cannot succeed, so the
- * time it takes does not tell whether there is such an account.
+ * means that hashPassword would use other parameters today. Every call hashes once, also one that cannot succeed, so that
+ * the time it takes does not tell whether there is such an account (while all hashes have today's parameters).
  * @throws HasherBusyError
  */
 export async function verifyPassword(
