@@ -4,16 +4,12 @@
 // The order matters. The database is migrated before the code that needs the new tables goes live; migrations only add,
 // so the code that is still live bears them. The signing secret arrives in the same upload as the first code, so there
 // is no moment at which the Worker is live without one.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { stripVTControlCharacters } from 'node:util';
+import { isInstalled, root, wrangler, type Run } from './wrangler.ts';
 
-const root = join(import.meta.dirname, '..');
-const wranglerPath = join(root, 'node_modules/wrangler/bin/wrangler.js');
 const CONFIG = 'wrangler.toml';
 const DEPLOY_CONFIG = 'wrangler.deploy.toml';
 const PLACEHOLDER_ID = '00000000-0000-0000-0000-000000000000';
@@ -21,17 +17,8 @@ const PLACEHOLDER_ID = '00000000-0000-0000-0000-000000000000';
 /** A step that did not succeed: what failed, and what the reader can do. */
 class StepFailed extends Error {}
 
-type Result = { code: number; stdout: string; output: string };
-
 const scratch = mkdtempSync(join(tmpdir(), 'edge-chat-deploy-'));
-let child: ChildProcess | undefined;
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    child?.kill(signal);
-    process.exit(128 + constants.signals[signal]);
-  });
-}
 
 try {
   await deploy();
@@ -42,7 +29,7 @@ try {
 }
 
 async function deploy(): Promise<void> {
-  if (!existsSync(wranglerPath)) throw new StepFailed('The packages are not installed. Run `npm ci`.');
+  if (!isInstalled()) throw new StepFailed('The packages are not installed. Run `npm ci`.');
   const account = await logIn();
   console.log(`Logged in to Cloudflare as ${account}.`);
 
@@ -157,7 +144,7 @@ async function upload(secret: string | undefined): Promise<string[]> {
     args.push('--secrets-file', secretsPath);
     env['JWT_SECRET'] = secret;
   }
-  const result = await wrangler(args, env);
+  const result = await wrangler(args, { env });
   if (result.code !== 0) {
     throw failed(
       result,
@@ -180,26 +167,8 @@ function deployedTo(report: string): string[] {
   });
 }
 
-async function wrangler(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Result> {
-  // Without a terminal on its standard input, wrangler asks nothing.
-  child = spawn(process.execPath, [wranglerPath, ...args], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, WRANGLER_SEND_METRICS: 'false', WRANGLER_HIDE_BANNER: 'true', NO_COLOR: '1', ...env },
-  });
-  let stdout = '';
-  let output = '';
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text;
-    output += text;
-  });
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => (output += text));
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code: code ?? 1, stdout, output: stripVTControlCharacters(output) };
-}
-
 /** The JSON that wrangler printed, which an empty line precedes; undefined if it is none. */
-function parseJson({ stdout }: Result): unknown {
+function parseJson({ stdout }: Run): unknown {
   try {
     return JSON.parse(stdout);
   } catch {
@@ -207,6 +176,6 @@ function parseJson({ stdout }: Result): unknown {
   }
 }
 
-function failed({ output }: Result, what: string, remedy: string): StepFailed {
+function failed({ output }: Run, what: string, remedy: string): StepFailed {
   return new StepFailed(`${output.trim()}\n\n${what} ${remedy}`);
 }

@@ -4,59 +4,23 @@
 //   npm start -- --port 8080 --persist-to /tmp/chat
 //
 // A plain `npx wrangler dev` works too once this has run.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { constants } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { endWithParent } from './end-with-parent.ts';
+import { isInstalled, root, wrangler } from './wrangler.ts';
 
-const root = join(import.meta.dirname, '..');
-const wranglerPath = join(root, 'node_modules/wrangler/bin/wrangler.js');
 const devVarsPath = join(root, '.dev.vars');
 
 /** wrangler's own default. Always named, because wrangler would move on to another port if this one is taken. */
 const DEFAULT_PORT = '8787';
 
-// Nothing that starts here asks a question, needs an account, or calls anything but this machine.
-const environment = {
-  ...process.env,
-  WRANGLER_SEND_METRICS: 'false',
-  // The banner is where wrangler asks the package registry for a newer version of itself.
-  WRANGLER_HIDE_BANNER: 'true',
-  // The `request.cf` of a real request is not needed; without this, wrangler fetches one.
-  CLOUDFLARE_CF_FETCH_ENABLED: 'false',
-};
-
-let child: ChildProcess | undefined;
-let stopping: NodeJS.Signals | undefined;
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal));
-
-function stop(signal: NodeJS.Signals): void {
-  stopping = signal;
-  child?.kill(signal);
-}
-
-/** Runs wrangler to its end and returns its exit code, as a shell counts it. `output`: what it printed, if not shown. */
-async function wrangler(
-  args: string[],
-  options: { env: NodeJS.ProcessEnv; show: boolean },
-): Promise<{ code: number; output: string }> {
-  child = spawn(process.execPath, ['--import', endWithParent, wranglerPath, ...args], {
-    cwd: root,
-    env: options.env,
-    stdio: options.show ? 'inherit' : ['ignore', 'pipe', 'pipe'],
-  });
-  if (stopping) child.kill(stopping);
-  let output = '';
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text));
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => (output += text));
-  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-  return { code: code ?? 128 + (signal ? constants.signals[signal] : 0), output };
-}
+const nodeArgs = ['--import', endWithParent];
+// The `request.cf` of a real request is not needed; without this, wrangler fetches one.
+const env = { CLOUDFLARE_CF_FETCH_ENABLED: 'false' };
 
 function fail(message: string): never {
   console.error(message);
@@ -78,9 +42,9 @@ const { values: options } = parseArgs({
   },
 });
 
-if (!existsSync(wranglerPath)) fail('The packages are not installed. Run `npm ci`, then `npm start` again.');
+if (!isInstalled()) fail('The packages are not installed. Run `npm ci`, then `npm start` again.');
 
-if (options.help) process.exit((await wrangler(['dev', '--help'], { env: environment, show: true })).code);
+if (options.help) process.exit((await wrangler(['dev', '--help'], { show: true })).code);
 
 const port = options.port ?? DEFAULT_PORT;
 if (typeof port !== 'string' || !/^\d{1,5}$/.test(port)) fail('--port must be a number; 0 takes any free port.');
@@ -96,9 +60,8 @@ const databaseArgs = (['persist-to', 'config', 'env'] as const).flatMap((name) =
 const migrations = await wrangler(
   ['d1', 'migrations', 'apply', 'DB', '--local', ...databaseArgs],
   // On a terminal wrangler asks before it migrates, unless CI is set.
-  { env: { ...environment, CI: '1' }, show: false },
+  { env: { ...env, CI: '1' }, nodeArgs },
 );
-if (stopping) process.exit(128 + constants.signals[stopping]);
 if (migrations.code !== 0) {
   console.error(migrations.output);
   fail(
@@ -107,7 +70,7 @@ if (migrations.code !== 0) {
 }
 
 const portArgs = options.port === undefined ? ['--port', DEFAULT_PORT] : [];
-process.exitCode = (await wrangler(['dev', ...portArgs, ...passedOn], { env: environment, show: true })).code;
+process.exitCode = (await wrangler(['dev', ...portArgs, ...passedOn], { env, nodeArgs, show: true })).code;
 
 /** Gives this machine its own signing secret, once: another one would sign everybody out. */
 function createDevVars(): void {

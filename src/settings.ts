@@ -1,5 +1,6 @@
 import { env } from 'cloudflare:workers';
 import { JWT_SECRET_MIN_BYTES } from './config.ts';
+import { utf8Bytes } from './protocol/text.ts';
 
 /** What may differ between deployments, decoded once from the Worker's variables and secrets. */
 export type Settings = {
@@ -55,7 +56,7 @@ export function readSettings(source: SettingsSource): Settings {
 
 function checkSecret(name: string, secret: string | undefined, development: boolean, remedy: string): string {
   if (!secret) throw new Error(`${name} is missing. ${remedy} Refusing to start.`);
-  if (new TextEncoder().encode(secret).length < JWT_SECRET_MIN_BYTES) {
+  if (utf8Bytes(secret) < JWT_SECRET_MIN_BYTES) {
     throw new Error(`${name} is shorter than ${JWT_SECRET_MIN_BYTES} bytes. ${remedy} Refusing to start.`);
   }
   if (!development && secret.startsWith('dev_')) {

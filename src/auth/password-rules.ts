@@ -1,4 +1,5 @@
 import { PASSWORD_MIN_LENGTH } from '../config.ts';
+import { codePoints } from '../protocol/text.ts';
 import { isCommonPassword } from './common-passwords.ts';
 
 /** The owner's details that a password must not resemble. */
@@ -19,7 +20,7 @@ export function passwordProblems(password: string, person: PasswordOwner): strin
   const problems: string[] = [];
   const resembled = resembledAttribute(password, person);
   if (resembled !== undefined) problems.push(`The password is too similar to the ${resembled}.`);
-  if (Array.from(password).length < PASSWORD_MIN_LENGTH) {
+  if (codePoints(password) < PASSWORD_MIN_LENGTH) {
     problems.push(`This password is too short. It must contain at least ${PASSWORD_MIN_LENGTH} characters.`);
   }
   if (isCommonPassword(password)) problems.push('This password is too common.');

@@ -43,7 +43,7 @@ const refusalSchema = v.object({ reason: v.picklist(['not_a_member', 'session_en
 /** Why an object does not open a socket, although the Worker's query let it pass. */
 export type Refusal = v.InferOutput<typeof refusalSchema>;
 
-/** The object's answer to a connect that it refuses. */
+/** The object's answer to a connection attempt that it refuses. */
 export function refusalResponse(refusal: Refusal): Response {
   return Response.json(refusal, { status: 403 });
 }

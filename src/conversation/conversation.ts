@@ -5,6 +5,7 @@ import { directory } from '../directory/database.ts';
 import { log, logError } from '../log.ts';
 import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
 import { decodePlainFrame, encodePlainMessage, INVALID_RECIPIENT } from '../protocol/plain.ts';
+import { utf8Bytes } from '../protocol/text.ts';
 import { readAttachment, readConnect, refusalResponse, tags, type Attachment, type Connect } from './connection.ts';
 import { ConversationStore } from './store.ts';
 
@@ -97,7 +98,7 @@ export class Conversation extends DurableObject<Env> {
     return 'pong';
   }
 
-  override async webSocketMessage(socket: WebSocket, frame: string | ArrayBuffer): Promise<void> {
+  override webSocketMessage(socket: WebSocket, frame: string | ArrayBuffer): void {
     const attachment = readAttachment(socket);
     try {
       if (!attachment) return this.#close(socket, CLOSE.unauthenticated, 'Connect again.');
@@ -249,5 +250,5 @@ function closeQuietly(socket: WebSocket, code: number, reason: string): void {
 /** Whether a text has more than `limit` bytes of UTF-8, without encoding what is clearly below or above. */
 function exceeds(text: string, limit: number): boolean {
   if (text.length > limit) return true;
-  return text.length * 3 > limit && new TextEncoder().encode(text).length > limit;
+  return text.length * 3 > limit && utf8Bytes(text) > limit;
 }

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import type { JsonSchema } from '@valibot/to-json-schema';
 import { isEmailAddress } from '../auth/email-address.ts';
 import { EMAIL_MAX_LENGTH, NAME_MAX_LENGTH, PASSWORD_MAX_BYTES, PASSWORD_MAX_LENGTH } from '../config.ts';
+import { codePoints, utf8Bytes } from '../protocol/text.ts';
 import { parseUuid } from '../protocol/uuid.ts';
 
 /** Django REST Framework's words for a field that is not there. */
@@ -68,12 +69,6 @@ function problems(text: string, maxLength: number | undefined): string[] {
   return found;
 }
 
-function codePoints(text: string): number {
-  let count = 0;
-  for (const _ of text) count += 1;
-  return count;
-}
-
 /** A query parameter that is a whole number of at least 1. */
 export const positiveInteger = v.pipe(
   v.string(),
@@ -114,7 +109,7 @@ export const passwordField = textField({
   trim: false,
   rules: [
     [
-      (password) => new TextEncoder().encode(password.normalize('NFC')).length <= PASSWORD_MAX_BYTES,
+      (password) => utf8Bytes(password.normalize('NFC')) <= PASSWORD_MAX_BYTES,
       `Ensure this field has no more than ${PASSWORD_MAX_BYTES} bytes.`,
     ],
   ],

@@ -1,4 +1,5 @@
 import { ERROR_ECHO_MAX_LENGTH, MESSAGE_MAX_LENGTH } from '../config.ts';
+import { codePoints } from './text.ts';
 import { parseUuid } from './uuid.ts';
 
 /**
@@ -75,7 +76,7 @@ function parseObject(frame: string): Record<string, unknown> | string {
 function textProblem(text: string): string | undefined {
   if (text.trim() === '') return 'is blank.';
   if (!text.isWellFormed()) return 'contains half of a surrogate pair.';
-  if (text.length > MESSAGE_MAX_LENGTH && [...text].length > MESSAGE_MAX_LENGTH) {
+  if (text.length > MESSAGE_MAX_LENGTH && codePoints(text) > MESSAGE_MAX_LENGTH) {
     return `is longer than ${MESSAGE_MAX_LENGTH} characters.`;
   }
   return undefined;
