@@ -37,7 +37,7 @@ async function frameOnItsWay(
     const [socket] = state.getWebSockets(tags.user(sender.id));
     if (!socket) throw new Error('The sender has no socket.');
     await change(object, socket);
-    await object.webSocketMessage(socket, JSON.stringify({ message: 'too late', recipient_id: recipient.id }));
+    object.webSocketMessage(socket, JSON.stringify({ message: 'too late', recipient_id: recipient.id }));
   });
 }
 
@@ -264,7 +264,7 @@ describe('a member who left', () => {
     const known = await versionOf(conversationId);
     const toSelf = JSON.stringify({ message: 'me', recipient_id: ray.id });
     await frameOnItsWay(conversationId, ray, john, async (object, socket) => {
-      await object.webSocketMessage(socket, toSelf);
+      object.webSocketMessage(socket, toSelf);
       await object.notify(known, NO_SESSIONS);
     });
     await johns.settled();
@@ -520,7 +520,7 @@ describe('the end of a session', () => {
     const notice = { ended_sessions: [{ session_id, remember_until: Date.now() + 60_000 }] };
     const toSelf = JSON.stringify({ message: 'me', recipient_id: john.id });
     await frameOnItsWay(conversationId, john, ray, async (object, socket) => {
-      await object.webSocketMessage(socket, toSelf);
+      object.webSocketMessage(socket, toSelf);
       await object.notify(known, notice);
     });
     expect(await johns.next()).toBe('Invalid recipient.');

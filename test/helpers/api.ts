@@ -1,7 +1,7 @@
-import { Validator, type Schema } from '@cfworker/json-schema';
 import { exports } from 'cloudflare:workers';
 import { openApiDocument } from '../../src/http/openapi/describe.ts';
 import { app } from '../../src/http/app.ts';
+import { describedBy, type Description } from './description.ts';
 
 /** The host that the tests talk to. Nothing resolves it: requests go straight to the Worker. */
 export const HOST = 'chat.example.org';
@@ -44,38 +44,9 @@ export async function api(path: string, { method, token, json, body, headers = {
   const text = await response.text();
   const isJson = response.headers.get('Content-Type')?.startsWith('application/json') ?? false;
   const parsed: unknown = isJson && text !== '' ? JSON.parse(text) : undefined;
-  assertDescribed(request.method, new URL(request.url).pathname, response.status, parsed);
+  const { pathname } = new URL(request.url);
+  describedBy(document, { method: request.method, path: pathname, status: response.status, body: parsed });
   return { status: response.status, headers: response.headers, text, body: parsed };
 }
 
-const document = await openApiDocument(app);
-
-type Operation = { responses?: Record<string, { content?: Record<string, { schema: Schema }> }> };
-
-const ERROR: Schema = { $ref: '#/components/schemas/Error' };
-/** What a path may answer to a method that it does not have. */
-const OTHER_METHOD_STATUSES = [204, 400, 401, 404, 405];
-
-/** Throws if the description does not allow this answer at this path. */
-function assertDescribed(method: string, path: string, status: number, body: unknown): void {
-  const at = `${method} ${path} ${status}`;
-  const item = Object.entries(document.paths).find(([template]) => templatePattern(template).test(path))?.[1];
-  if (!item) return assertMatches(ERROR, body, at, status === 404 || status === 400);
-  const verb = method === 'HEAD' ? 'get' : method.toLowerCase();
-  const operation = (item as Record<string, Operation | undefined>)[verb];
-  if (!operation) return assertMatches(ERROR, body, at, OTHER_METHOD_STATUSES.includes(status));
-  const described = operation.responses?.[status];
-  assertMatches(described?.content?.['application/json']?.schema ?? {}, body, at, described !== undefined);
-}
-
-function assertMatches(schema: Schema, body: unknown, at: string, statusDescribed: boolean): void {
-  if (!statusDescribed) throw new Error(`${at} is not in the API's description: ${JSON.stringify(body)}`);
-  if (body === undefined) return;
-  const whole: Schema = { ...schema, components: document.components };
-  const { valid, errors } = new Validator(whole, '2020-12', false).validate(body);
-  if (!valid) throw new Error(`${at} is not what the API's description says: ${JSON.stringify({ body, errors })}`);
-}
-
-function templatePattern(template: string): RegExp {
-  return new RegExp(`^${template.replace(/\{[^}]+\}/g, '[^/]+').replace(/\/$/, '/?')}$`);
-}
+const document: Description = await openApiDocument(app);
