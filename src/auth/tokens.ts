@@ -1,7 +1,7 @@
 import { bytesToHex, randomBytes, utf8ToBytes } from '@noble/hashes/utils.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { base64url, errors, jwtVerify, SignJWT, type JWTPayload } from 'jose';
-import { ISSUED_AT_TOLERANCE_S } from '../config.ts';
+import { ISSUED_AT_TOLERANCE_S, SESSION_LIFETIME_S } from '../config.ts';
 import type { Denial } from '../directory/access.ts';
 import { parseUuid } from '../protocol/uuid.ts';
 import { settings, type Settings } from '../settings.ts';
@@ -89,7 +89,8 @@ export async function verifyToken(
 ): Promise<TokenClaims> {
   const payload = await verifySignature(token, now, keys);
   if (payload.exp === undefined) throw new TokenRefused('token_not_valid', "Token has no 'exp' claim");
-  if (!Number.isSafeInteger(payload.exp)) throw invalid();
+  // No token of ours outlives a session.
+  if (!Number.isSafeInteger(payload.exp) || payload.exp > now + SESSION_LIFETIME_S) throw invalid();
   if (typeof payload.jti !== 'string' || payload.jti === '')
     throw new TokenRefused('token_not_valid', 'Token has no id');
   const tokenType = payload['token_type'];

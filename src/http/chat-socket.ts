@@ -31,7 +31,7 @@ class SocketRefused extends Error {
 
 /**
  * `GET /ws/chat/:id`: checks everything about the caller in one query, then hands the upgrade to the conversation's
- * object as a new request. Mounted before any middleware that sets headers, which would break the 101.
+ * object as a new request. No middleware around it may touch the headers of the 101.
  */
 export const chatSocket = new Hono<AppEnv>();
 

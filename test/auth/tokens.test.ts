@@ -3,6 +3,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { utf8ToBytes } from '@noble/hashes/utils.js';
 import { base64url, decodeJwt, decodeProtectedHeader, SignJWT } from 'jose';
 import { describe, expect, it } from 'vitest';
+import { SESSION_LIFETIME_S } from '../../src/config.ts';
 import {
   newTokenId,
   readTokenKeys,
@@ -157,6 +158,8 @@ describe('a well-signed token is refused for what it says', () => {
   it.each<[string, Claims, string]>([
     ['no exp', { exp: undefined }, "Token has no 'exp' claim"],
     ['an exp that is text', { exp: String(NOW + 60) }, INVALID],
+    ['an exp that no session reaches', { exp: NOW + SESSION_LIFETIME_S + 1 }, INVALID],
+    ['an exp beyond all numbers', { exp: 1e300 }, INVALID],
     ['expired a second ago', { exp: NOW - 1 }, INVALID],
     ['expired at exactly this second', { exp: NOW }, INVALID],
     ['no jti', { jti: undefined }, 'Token has no id'],
