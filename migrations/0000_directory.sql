@@ -31,6 +31,7 @@ CREATE TABLE `notices` (
 );
 --> statement-breakpoint
 CREATE INDEX `notices_tried` ON `notices` (`tried_at`);--> statement-breakpoint
+CREATE INDEX `notices_session` ON `notices` (`session_id`);--> statement-breakpoint
 CREATE TABLE `refresh_tokens` (
 	`jti_hash` text PRIMARY KEY NOT NULL,
 	`session_id` text NOT NULL,

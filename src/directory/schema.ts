@@ -108,5 +108,5 @@ export const notices = sqliteTable(
     /** When delivery was last tried, at first when it was written: the longest waiting goes first. */
     tried_at: integer('tried_at').notNull(),
   },
-  (table) => [index('notices_tried').on(table.tried_at)],
+  (table) => [index('notices_tried').on(table.tried_at), index('notices_session').on(table.session_id)],
 );

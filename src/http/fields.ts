@@ -31,6 +31,10 @@ export function textField({ maxLength, trim = true, rules = [], describe = {} }:
     v.metadata({ minLength: 1, ...(maxLength && { maxLength }), ...describe }),
     v.rawTransform<string | number, string>(({ dataset, addIssue, NEVER }) => {
       const typed = String(dataset.value);
+      if (typeof dataset.value === 'number' && !isExact(dataset.value)) {
+        addIssue({ message: 'Not a valid string.' });
+        return NEVER;
+      }
       const text = trim ? strip(typed) : typed;
       const wrong = [
         ...problems(text, maxLength),
@@ -41,6 +45,11 @@ export function textField({ maxLength, trim = true, rules = [], describe = {} }:
       return wrong.length > 0 ? NEVER : text;
     }),
   );
+}
+
+/** Whether JSON's number is still what was sent: beyond 2^53 digits are lost, and the largest became Infinity. */
+function isExact(value: number): boolean {
+  return Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value));
 }
 
 /** Cuts off white space as Python does, for which U+FEFF is none, but U+001C to U+001F and U+0085 are. */

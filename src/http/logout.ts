@@ -26,8 +26,8 @@ logout.post(
   }),
   async (c) => {
     const db = directory(c.env.DB);
-    const now = Date.now();
     const { refresh } = await readFields(c, refreshBody);
+    const now = Date.now();
     const claims = await readToken(refresh, 'refresh');
     // A used token is good enough to end its own session with: it is an old copy of what the client holds, or a stolen one.
     if ((await refreshTokenState(db, claims, now)) === 'unknown') throw tokenUnknown();

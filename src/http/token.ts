@@ -1,5 +1,6 @@
 import { Hono } from 'hono';
 import * as v from 'valibot';
+import { REFRESH_REUSE_GRACE_S } from '../config.ts';
 import { findDenial } from '../directory/access.ts';
 import { refreshTokenState, rotateRefreshToken } from '../auth/sessions.ts';
 import { deliverSessionNotices } from '../deliver-notices.ts';
@@ -10,7 +11,7 @@ import { readFields } from './body.ts';
 import { invalid } from './errors.ts';
 import { REQUIRED, textField } from './fields.ts';
 import { describe } from './openapi/describe.ts';
-import { errorBody, schema, tokenPair } from './openapi/schemas.ts';
+import { errorBody, fieldErrorsOrError, schema, tokenPair } from './openapi/schemas.ts';
 import { noActiveAccount, readToken, refreshBody, tokenBlacklisted, tokenUnknown } from './refresh-token.ts';
 
 const verifyBody = schema('Token', v.object({ token: textField() }, REQUIRED));
@@ -23,7 +24,9 @@ token.post(
   '/api/token/refresh',
   describe({
     summary: 'Exchange a refresh token for a new pair',
-    description: 'A refresh token is good for one exchange. Using it again ends the session: somebody has a copy.',
+    description:
+      'A refresh token is good for one exchange. Using it again ends the session: somebody has a copy. ' +
+      `Only within ${REFRESH_REUSE_GRACE_S} s, while the new token is unused, it is merely refused: take the pair that the other request got.`,
     tags: ['Sessions'],
     bearer: false,
     body: refreshBody,
@@ -31,8 +34,8 @@ token.post(
   }),
   async (c) => {
     const db = directory(c.env.DB);
-    const now = Date.now();
     const { refresh } = await readFields(c, refreshBody);
+    const now = Date.now();
     const claims = await readToken(refresh, 'refresh');
     const rotation = await rotateRefreshToken(db, claims, now);
     switch (rotation.outcome) {
@@ -61,12 +64,19 @@ token.post(
     tags: ['Sessions'],
     bearer: false,
     body: verifyBody,
-    responses: { 200: { description: 'It is.', schema: empty }, 401: refused },
+    responses: {
+      200: { description: 'It is.', schema: empty },
+      400: {
+        description: 'A refresh token that was used or whose session has ended; or a field is wrong.',
+        schema: fieldErrorsOrError,
+      },
+      401: { description: 'The token is invalid or expired, or its session has ended.', schema: errorBody },
+    },
   }),
   async (c) => {
     const db = directory(c.env.DB);
-    const now = Date.now();
     const { token: text } = await readFields(c, verifyBody);
+    const now = Date.now();
     const claims = await readToken(text, undefined);
     if (claims.token_type === 'refresh') {
       const state = await refreshTokenState(db, claims, now);

@@ -8,7 +8,11 @@ export function otherMethods(app: Hono<AppEnv>) {
     app,
     onMethodNotAllowed: (c, methods) => {
       const allow = [...methods, 'OPTIONS'].join(', ');
-      if (c.req.method === 'OPTIONS') return c.body(null, 204, { Allow: allow });
+      if (c.req.method === 'OPTIONS') {
+        // Of the 404 that this answer replaces.
+        c.res.headers.delete('Content-Type');
+        return c.body(null, 204, { Allow: allow });
+      }
       return c.json({ detail: `Method "${c.req.method}" not allowed.` }, 405, { Allow: allow });
     },
   });

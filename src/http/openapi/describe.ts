@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import packageJson from '../../../package.json' with { type: 'json' };
 import type { AppEnv } from '../app-env.ts';
 import type { FieldsSchema } from '../body.ts';
-import { errorBody, fieldErrorsBody, jsonSchema, namedJsonSchemas, type AnySchema } from './schemas.ts';
+import { errorBody, fieldErrorsOrError, jsonSchema, namedJsonSchemas, type AnySchema } from './schemas.ts';
 
 /** The sections of the description, in order. */
 const TAGS = ['Accounts', 'Sessions', 'Users', 'Conversations', 'Service'] as const;
@@ -25,7 +25,7 @@ type RouteDescription = {
   responses: Record<number, { description: string; schema?: AnySchema }>;
 };
 
-const fieldErrors = { description: 'Messages by field.', schema: v.union([errorBody, fieldErrorsBody]) };
+const fieldErrors = { description: 'Messages by field.', schema: fieldErrorsOrError };
 /** The answer of a route that hashes a password when too many others do. */
 export const hasherBusy = {
   description: 'Too many passwords are being hashed; `Retry-After` says when to try again.',

@@ -128,7 +128,8 @@ function typeOf(schema: Schema): ReturnType<typeof html> | string {
   if (schema.items) return html`list of ${typeOf(schema.items)}`;
   if (schema.properties) {
     const fields = Object.entries(schema.properties);
-    return html`{ ${fields.map(([key, it], i) => html`${i > 0 ? ', ' : ''}<code>${key}</code>: ${typeOf(it)}`)} }`;
+    const mark = (key: string) => (schema.required?.includes(key) ? '' : '?');
+    return html`{ ${fields.map(([key, it], i) => html`${i > 0 ? ', ' : ''}<code>${key}${mark(key)}</code>: ${typeOf(it)}`)} }`;
   }
   if (typeof schema.additionalProperties === 'object') return html`object of ${typeOf(schema.additionalProperties)}`;
   const limit = schema.maxLength === undefined ? '' : `, at most ${schema.maxLength} characters`;

@@ -18,6 +18,9 @@ export const errorBody = schema('Error', v.looseObject({ detail: v.string(), cod
 /** Messages by field; `non_field_errors` are about the body as a whole. */
 export const fieldErrorsBody = schema('FieldErrors', v.record(v.string(), v.array(v.string())));
 
+/** What a 400 may hold: messages by field, or what is wrong with the body as a whole. */
+export const fieldErrorsOrError = v.union([errorBody, fieldErrorsBody]);
+
 /** A refresh and an access token. */
 export const tokenPair = schema('TokenPair', v.strictObject({ refresh: v.string(), access: v.string() }));
 
