@@ -79,6 +79,19 @@ describe('POST /api/token/refresh/', () => {
     }
   });
 
+  it('ends the session also if the request with the old token was begun before the token was used', async () => {
+    const person = await signedIn();
+    const { readable, writable } = new IdentityTransformStream();
+    const slow = api('/api/token/refresh/', { body: readable, headers: { 'Content-Type': 'application/json' } });
+    const { body: next } = await refresh(person.refresh);
+    await graceIsOver(person.refresh);
+    const upload = writable.getWriter();
+    await upload.write(new TextEncoder().encode(JSON.stringify({ refresh: person.refresh })));
+    await upload.close();
+    expect(await slow).toMatchObject({ status: 401, body: refused('Token is blacklisted') });
+    expect((await api('/api/users/', { token: next.access })).status).toBe(401);
+  });
+
   it('ends the session when an older token comes again, even at once', async () => {
     const person = await signedIn();
     const { body: second } = await refresh(person.refresh);
