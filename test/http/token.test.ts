@@ -81,12 +81,17 @@ describe('POST /api/token/refresh/', () => {
 
   it('ends the session also if the request with the old token was begun before the token was used', async () => {
     const person = await signedIn();
+    const body = new TextEncoder().encode(JSON.stringify({ refresh: person.refresh }));
     const { readable, writable } = new IdentityTransformStream();
-    const slow = api('/api/token/refresh/', { body: readable, headers: { 'Content-Type': 'application/json' } });
+    // With its length, so that it is the route itself that waits for the body.
+    const headers = { 'Content-Type': 'application/json', 'Content-Length': String(body.length) };
+    const slow = api('/api/token/refresh/', { body: readable, headers });
+    // Some time passes.
+    await api('/api/health/');
     const { body: next } = await refresh(person.refresh);
     await graceIsOver(person.refresh);
     const upload = writable.getWriter();
-    await upload.write(new TextEncoder().encode(JSON.stringify({ refresh: person.refresh })));
+    await upload.write(body);
     await upload.close();
     expect(await slow).toMatchObject({ status: 401, body: refused('Token is blacklisted') });
     expect((await api('/api/users/', { token: next.access })).status).toBe(401);
