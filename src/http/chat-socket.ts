@@ -56,7 +56,7 @@ chatSocket.get(
   async (c) => {
     if (c.req.header('Upgrade')?.toLowerCase() !== 'websocket') {
       const body = { detail: 'This path is a WebSocket. Send an upgrade request.', code: 'upgrade_required' };
-      return c.json(body, 426);
+      return c.json(body, 426, { Upgrade: 'websocket' });
     }
     const offered = subprotocols(c);
     try {
