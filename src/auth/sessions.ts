@@ -19,7 +19,7 @@ export type TokenPair = { refresh: string; access: string };
 /** Why a session ended. */
 export type EndReason = NonNullable<typeof sessions.$inferSelect.ended_reason>;
 
-/** Starts a session for a user who has just proved their password. `now` is in milliseconds. */
+/** Starts a session for a user who has just proved their password. `now` is in milliseconds since 1970. */
 export async function startSession(
   db: Directory,
   { userId, userAgent, now }: { userId: string; userAgent: string; now: number },
@@ -51,8 +51,8 @@ export type Rotation =
  * exchanges at the same time exactly one succeeds, and its successor is stored in the same batch.
  *
  * A token that is used again is a sign of theft (RFC 9700, 4.14.2): the session ends, and the answer is `reused`; the
- * caller delivers the notices of {@link endSession}. Only the newest used token, for {@link REFRESH_REUSE_GRACE_S} seconds and while its successor is unused,
- * is taken for a lost answer or a second tab: `used_moments_ago`. Neither gets a pair.
+ * caller delivers the notices of {@link endSession}. Only the newest used token, for REFRESH_REUSE_GRACE_S seconds and
+ * while its successor is unused, is taken for a lost answer or a second tab: `used_moments_ago`. Neither gets a pair.
  */
 export async function rotateRefreshToken(db: Directory, claims: TokenClaims, now: number): Promise<Rotation> {
   const jtiHash = hashTokenId(claims.jti);

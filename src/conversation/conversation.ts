@@ -27,8 +27,8 @@ export type ConversationNotice = { ended_sessions: { session_id: string; remembe
  * One conversation: its sockets and, through {@link ConversationStore}, its messages. The only writer of both.
  *
  * Whoever calls it proves by the directory's version of the conversation that the directory knows the id; until then
- * the object touches no storage. Between reading storage and the last send of a frame nothing is awaited, so
- * frames take effect one after the other, and the runtime holds what is sent until what is stored is durable.
+ * the object touches no storage. Between reading storage and the last send of a frame nothing is awaited, so frames
+ * take effect one after the other, and the runtime holds what is sent until what is stored is durable.
  */
 export class Conversation extends DurableObject<Env> {
   #store: ConversationStore | undefined;
@@ -129,6 +129,7 @@ export class Conversation extends DurableObject<Env> {
     logError('socket_failed', error, { conversation_id: this.#id, user_id: readAttachment(socket)?.user_id });
   }
 
+  /** Closes the sockets whose token has expired, and sets the alarm for the next ones. */
   override async alarm(): Promise<void> {
     this.#nextExpiry = this.#closeExpired(Date.now());
     if (this.#nextExpiry !== Infinity) await this.#wakeAt(this.#nextExpiry);
@@ -243,7 +244,7 @@ function closeQuietly(socket: WebSocket, code: number, reason: string): void {
   try {
     socket.close(code, reason);
   } catch {
-    // It is closed already, or the code is one that may not be sent: there is nothing left to do.
+    // It is closed already.
   }
 }
 
