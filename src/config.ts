@@ -41,6 +41,54 @@ export const MESSAGE_MAX_LENGTH = 4000;
 /** Code points of a client's own value that an error repeats: enough to recognise it. */
 export const ERROR_ECHO_MAX_LENGTH = 100;
 
+/** Code points of a client's own id for an operation: a UUID and more. */
+export const REF_MAX_LENGTH = 64;
+/** Different emoji on one message: more do not fit under it. */
+export const REACTION_KINDS_MAX = 20;
+/** Reactions on one message, of all members: they travel with the message, which must stay small. */
+export const REACTIONS_MAX = 500;
+/** Bytes of the rows in one frame or answer, about: a second on a slow line. One row passes whatever its size. */
+export const PAGE_MAX_BYTES = 256 * 1024;
+/** Rows in one `changes`: its reader asks for the next, so a slow one is never buried. */
+export const CHANGES_MAX_ROWS = 200;
+/** Places of the log that one page of the original's history looks at: deleted messages must not make it slow. */
+export const HISTORY_SCAN_MAX = 1000;
+/** Milliseconds between two `changes` to the same sockets: what comes closer together travels in one. */
+export const CHANGES_INTERVAL_MS = 20;
+/** Milliseconds that a moved mark may wait for other changes to travel with. */
+export const MARKS_INTERVAL_MS = 1000;
+/** Milliseconds. A client says `ping` this often; the runtime answers without waking the object. */
+export const PING_INTERVAL_MS = 25_000;
+/** Milliseconds without a sign of life after which a socket counts as gone: three pings lost, and some time. */
+export const SILENT_AFTER_MS = 90_000;
+/** Milliseconds between two looks for sockets that have gone silent, while there is something else to do. */
+export const PRESENCE_INTERVAL_MS = 30_000;
+/** Milliseconds between two beginnings of typing by one user. */
+export const TYPING_INTERVAL_MS = 3000;
+/** Milliseconds for which others show that a user types, unless it is said again. */
+export const TYPING_LIFETIME_MS = 6000;
+
+// Abuse. A deployment may set those marked (*) by a variable of the same name: see `settings.ts`.
+
+/** Tokens of one user in one conversation (*): a burst of as many short messages passes. */
+export const RATE_BURST = 2000;
+/** Tokens that a user regains in a second (*): faster than anyone types, and enough for a lively bot. */
+export const RATE_PER_SECOND = 20;
+/** Bytes of a frame that cost a token, so that long frames cost as much as the short ones that they weigh. */
+export const RATE_FRAME_BYTES = 1024;
+/** Tokens of a request for a page, which is much larger than the request: half a second's worth. */
+export const RATE_PAGE_TOKENS = 10;
+/** So many more refusals than frames that passed close a socket: its client does not listen, and each takes memory. */
+export const RATE_REFUSALS_MAX = 1000;
+/** Open sockets of one user in one conversation (*): the tabs and devices of one person. */
+export const SOCKETS_PER_USER = 10;
+/** Open sockets of one conversation (*): every message goes to each, and a thousand take about 40 ms. */
+export const SOCKETS_PER_CONVERSATION = 1000;
+/** Milliseconds after which a client that found a conversation full may try again. */
+export const FULL_RETRY_MS = 30_000;
+/** Changed rows beyond which a cursor gets the newest page instead (*): five pages at most until it is up to date. */
+export const RESUME_ROWS = 1000;
+
 // Notices
 
 /** Notices that one run of the cron trigger redelivers: it must end before the next one starts. */

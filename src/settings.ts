@@ -1,5 +1,12 @@
 import { env } from 'cloudflare:workers';
-import { JWT_SECRET_MIN_BYTES } from './config.ts';
+import {
+  JWT_SECRET_MIN_BYTES,
+  RATE_BURST,
+  RATE_PER_SECOND,
+  RESUME_ROWS,
+  SOCKETS_PER_CONVERSATION,
+  SOCKETS_PER_USER,
+} from './config.ts';
 import { utf8Bytes } from './protocol/text.ts';
 
 /** What may differ between deployments, decoded once from the Worker's variables and secrets. */
@@ -11,6 +18,14 @@ export type Settings = {
   readonly jwtSecret: string;
   /** Verifies tokens signed before the last change of the secret. */
   readonly jwtSecretPrevious: string | undefined;
+  /** Tokens of one user in one conversation: a frame of up to RATE_FRAME_BYTES takes one. */
+  readonly rateBurst: number;
+  /** Tokens that they regain in a second. */
+  readonly ratePerSecond: number;
+  readonly socketsPerUser: number;
+  readonly socketsPerConversation: number;
+  /** A cursor behind which more rows have changed gets a snapshot. */
+  readonly resumeRows: number;
 };
 
 /** The variables and secrets that {@link readSettings} reads. All may be absent: a deployment may be wrong. */
@@ -19,6 +34,11 @@ export type SettingsSource = {
   ALLOWED_ORIGINS?: string | undefined;
   JWT_SECRET?: string | undefined;
   JWT_SECRET_PREVIOUS?: string | undefined;
+  RATE_BURST?: string | undefined;
+  RATE_PER_SECOND?: string | undefined;
+  SOCKETS_PER_USER?: string | undefined;
+  SOCKETS_PER_CONVERSATION?: string | undefined;
+  RESUME_ROWS?: string | undefined;
 };
 
 /**
@@ -51,7 +71,24 @@ export function readSettings(source: SettingsSource): Settings {
     allowedOrigins: readOrigins(source.ALLOWED_ORIGINS ?? ''),
     jwtSecret: current,
     jwtSecretPrevious: previous,
+    rateBurst: readLimit('RATE_BURST', source.RATE_BURST, RATE_BURST),
+    ratePerSecond: readLimit('RATE_PER_SECOND', source.RATE_PER_SECOND, RATE_PER_SECOND),
+    socketsPerUser: readLimit('SOCKETS_PER_USER', source.SOCKETS_PER_USER, SOCKETS_PER_USER),
+    socketsPerConversation: readLimit(
+      'SOCKETS_PER_CONVERSATION',
+      source.SOCKETS_PER_CONVERSATION,
+      SOCKETS_PER_CONVERSATION,
+    ),
+    resumeRows: readLimit('RESUME_ROWS', source.RESUME_ROWS, RESUME_ROWS),
   };
+}
+
+function readLimit(name: string, text: string | undefined, standard: number): number {
+  if (!text) return standard;
+  if (!/^[1-9]\d{0,8}$/.test(text)) {
+    throw new Error(`${name} is ${JSON.stringify(text)}. Set it to a whole number of at least 1, or leave it out.`);
+  }
+  return Number(text);
 }
 
 function checkSecret(name: string, secret: string | undefined, development: boolean, remedy: string): string {

@@ -1,8 +1,10 @@
+import { listDurableObjectIds } from 'cloudflare:test';
 import { env, exports } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { signToken } from '../src/auth/tokens.ts';
 import { CLOSE } from '../src/protocol/close-codes.ts';
 import { HOST } from './helpers/api.ts';
+import { openChat } from './helpers/chat-socket.ts';
 import { deactivate, pairInConversation, signedIn, type Person } from './helpers/people.ts';
 import { pathOf, routesOf, type Route } from './helpers/routes.ts';
 import { connect, upgrade } from './helpers/socket.ts';
@@ -33,11 +35,15 @@ type Row = {
   statuses: readonly [number, number, number, number, number, number, number, number, number];
   /** The body of a request that nothing but its caller is wrong with. */
   body?: (credentials: Credentials) => Record<string, unknown>;
+  /** Whether members are shown the conversation's message. */
+  showsMessage?: true;
 };
 
 const EVERYONE = (status: number): Row => ({
   statuses: [status, status, status, status, status, status, status, status, status],
 });
+/** Of a path in a conversation: a stranger is told that they are no member of it. */
+const MEMBERS = (status: number): Row => ({ statuses: [401, status, 403, 401, 401, 401, 401, 401, 401] });
 
 /**
  * Every route that there is. In each row: anonymous, member, stranger, expired, logged out, forged signature, refresh
@@ -48,6 +54,7 @@ const EXPECTED: Record<string, Row> = {
   'GET /api/health': EVERYONE(200),
   'GET /api/schema': EVERYONE(200),
   'GET /api/docs': EVERYONE(200),
+  'GET /api/asyncapi': EVERYONE(200),
   // 400: the request got as far as its empty body. A bad token is refused before that, none is not.
   'POST /api/register': { statuses: [400, 400, 400, 401, 401, 401, 401, 401, 401], body: () => ({}) },
   'POST /api/login': { ...EVERYONE(400), body: () => ({}) },
@@ -67,14 +74,22 @@ const EXPECTED: Record<string, Row> = {
   },
   'GET /api/users': { statuses: [401, 200, 200, 401, 401, 401, 401, 401, 401] },
   // The path names ray: a stranger opens a conversation of their own with him.
-  'GET /api/users/:id/chat': { statuses: [401, 200, 200, 401, 401, 401, 401, 401, 401] },
+  'GET /api/users/:id/chat': { statuses: [401, 200, 200, 401, 401, 401, 401, 401, 401], showsMessage: true },
+  // The first message is john's own.
+  'GET /api/conversations/:id/messages': { ...MEMBERS(200), showsMessage: true },
+  'POST /api/conversations/:id/messages': { ...MEMBERS(201), body: () => ({ text: 'another one' }) },
+  'PATCH /api/conversations/:id/messages/:n': { ...MEMBERS(200), body: () => ({ text: 'edited' }) },
+  'DELETE /api/conversations/:id/messages/:n': MEMBERS(200),
+  'PUT /api/conversations/:id/messages/:n/reactions/:emoji': MEMBERS(200),
+  'DELETE /api/conversations/:id/messages/:n/reactions/:emoji': MEMBERS(200),
+  'PATCH /api/conversations/:id/marks': { ...MEMBERS(204), body: () => ({ read: 1 }) },
+  'GET /api/conversations/:id/changes': { ...MEMBERS(200), showsMessage: true },
   'GET /ws/chat/:id': { statuses: [403, 101, 403, 403, 403, 403, 403, 403, 403] },
 };
 
-/** How a chat.v1 socket is closed, in the same order. Members are too, until the server speaks that protocol. */
+/** How the chat.v1 socket of each kind of caller but members is closed. */
 const CLOSED = {
   anonymous: CLOSE.unauthenticated,
-  member: CLOSE.unknownVersion,
   stranger: CLOSE.forbidden,
   expired: CLOSE.unauthenticated,
   'logged out': CLOSE.sessionEnded,
@@ -82,7 +97,7 @@ const CLOSED = {
   'refresh as access': CLOSE.unauthenticated,
   inactive: CLOSE.unauthenticated,
   nonexistent: CLOSE.unauthenticated,
-} satisfies Record<Caller, number>;
+} satisfies Record<Exclude<Caller, 'member'>, number>;
 
 /** Both tokens of a person, changed and signed again. */
 async function resigned({ access, refresh }: Person, changes: Record<string, unknown>, secret?: string) {
@@ -112,11 +127,11 @@ const CREDENTIALS: Record<Caller, (john: Person) => Promise<Credentials>> = {
   nonexistent: (john) => resigned(john, { user_id: crypto.randomUUID() }),
 };
 
-/** A conversation of john's with ray that holds a message, and the caller's credentials. */
+/** A conversation of john's with ray that holds a message of john's, and the caller's credentials. */
 async function scene(caller: Caller): Promise<Scene> {
   const pair = await pairInConversation();
-  const socket = await connect(pair.conversationId, pair.ray.access);
-  socket.say(SECRET_MESSAGE, pair.john.id);
+  const socket = await connect(pair.conversationId, pair.john.access);
+  socket.say(SECRET_MESSAGE, pair.ray.id);
   await socket.settled();
   return { ...pair, credentials: await CREDENTIALS[caller](pair.john) };
 }
@@ -138,7 +153,7 @@ function fetchJson(method: string, path: string, access: string | undefined, jso
 }
 
 async function ask(route: Route, { ray, conversationId, credentials }: Scene): Promise<Response> {
-  const path = pathOf(route, route.path.startsWith('/ws/') ? conversationId : ray.id);
+  const path = pathOf(route, { userId: ray.id, conversationId });
   return fetchJson(route.method, path, credentials.access, EXPECTED[nameOf(route)]?.body?.(credentials));
 }
 
@@ -164,8 +179,8 @@ describe.each(routesOf().map((route) => [nameOf(route), route] as const))('%s', 
       const answer = await ask(route, await scene(caller));
       const text = answer.webSocket ? '' : await answer.text();
       expect(answer.status).toBe(expected);
-      // Only members see the message, and only in the history.
-      expect(text.includes(SECRET_MESSAGE)).toBe(caller === 'member' && name === 'GET /api/users/:id/chat');
+      // Only members see the message, and only where messages are shown.
+      expect(text.includes(SECRET_MESSAGE)).toBe(caller === 'member' && EXPECTED[name]?.showsMessage === true);
       // A refusal for the caller's sake says how to do better.
       expect(answer.headers.get('WWW-Authenticate')).toBe(expected === 401 ? 'Bearer realm="api"' : null);
       answer.webSocket?.accept();
@@ -174,13 +189,40 @@ describe.each(routesOf().map((route) => [nameOf(route), route] as const))('%s', 
   );
 });
 
+describe('a conversation whose object does not exist yet', () => {
+  it('gets none from whoever may not use it', async () => {
+    const { john, ray, conversationId } = await pairInConversation();
+    const stranger = await signedIn('Stranger');
+    const before = await listDurableObjectIds(env.CONVERSATIONS);
+    for (const route of routesOf().filter(({ path }) => path.startsWith('/api/conversations/'))) {
+      for (const id of [conversationId, crypto.randomUUID()]) {
+        const path = pathOf(route, { userId: ray.id, conversationId: id });
+        const body = EXPECTED[nameOf(route)]?.body?.({});
+        const answer = await fetchJson(route.method, path, stranger.access, body);
+        expect(answer.status).toBe(id === conversationId ? 403 : 404);
+        expect((await fetchJson(route.method, path, `${john.access}x`, body)).status).toBe(401);
+      }
+    }
+    expect(await listDurableObjectIds(env.CONVERSATIONS)).toHaveLength(before.length);
+  });
+});
+
 describe('a chat.v1 socket', () => {
-  it.each(CALLERS.map((caller) => [caller, CLOSED[caller]] as const))('%s: closed with %d', async (caller, code) => {
+  const refused = CALLERS.filter((caller) => caller !== 'member');
+
+  it.each(refused.map((caller) => [caller, CLOSED[caller]] as const))('%s: closed with %d', async (caller, code) => {
     const { conversationId, credentials } = await scene(caller);
     const protocols = ['chat.v1', ...(credentials.access === undefined ? [] : [`bearer.${credentials.access}`])];
     const socket = await connect(conversationId, undefined, { protocols });
     expect(await socket.closed).toMatchObject({ code });
     expect(socket.pending).toEqual([]);
+  });
+
+  it('member: welcomed, and shown the message', async () => {
+    const { john, conversationId, credentials } = await scene('member');
+    const { welcome } = await openChat(conversationId, credentials.access ?? '');
+    expect(welcome).toMatchObject({ me: john.id, conversation: conversationId });
+    expect(welcome.snapshot?.messages).toMatchObject([{ text: SECRET_MESSAGE }]);
   });
 });
 
@@ -191,11 +233,14 @@ describe('a conversation', () => {
     const { id: ownId } = await chat(stranger, ray);
     const member = await connect(conversationId, ray.access);
     const elsewhere = await connect(ownId, stranger.access);
+    const chatElsewhere = await openChat(ownId, stranger.access);
     const socket = await connect(conversationId, john.access);
     socket.say(SECRET_MESSAGE, ray.id);
     expect(JSON.parse(await member.next())).toEqual({ message: SECRET_MESSAGE, recipient_id: ray.id });
     await elsewhere.settled();
+    await chatElsewhere.settled();
     expect(elsewhere.pending).toEqual([]);
+    expect(chatElsewhere.pending).toEqual([]);
   });
 });
 

@@ -1,124 +1,71 @@
-import { exports } from 'cloudflare:workers';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as fc from 'fast-check';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { HOST } from './helpers/api.ts';
+import { settings } from '../src/settings.ts';
+import { open } from './helpers/conversation.ts';
+import * as hostile from './helpers/hostile.ts';
+import { characters, headerText, refutation, segment, text, value } from './helpers/hostile.ts';
 import { pairInConversation, type Person } from './helpers/people.ts';
-import { pathOf, routesOf } from './helpers/routes.ts';
-import { dumpTables } from './helpers/tables.ts';
+import { pathOf, routesOf, type Route } from './helpers/routes.ts';
 import { resign } from './helpers/tokens.ts';
 
-const RUNS = { numRuns: 200 };
+/** How many messages there are to be edited and deleted. */
+const MESSAGES = 50;
 const TIMEOUT = { timeout: 60_000 };
-
-/** What refutes a property: the smallest input, with the seed and the path that repeat it; undefined if nothing does. */
-async function refutation<T>(property: fc.IAsyncProperty<T>, runs = RUNS): Promise<string | undefined> {
-  return fc.asyncDefaultReportMessage(await fc.check(property, runs));
-}
+const JSON_TYPE = { 'Content-Type': 'application/json' };
 
 let john: Person;
 let ray: Person;
 let conversationId: string;
+const present = { ...settings };
 
 beforeAll(async () => {
   ({ john, ray, conversationId } = await pairInConversation());
+  // The messages that paths name are john's own, and he is never too fast: what he sends is looked at.
+  const socket = await open(conversationId, john.access);
+  for (let n = 1; n <= MESSAGES; n += 1) socket.say('Hello', ray.id);
+  await socket.take(MESSAGES);
+  Object.assign(settings, { rateBurst: 1e9 });
 });
 
-type Hostile = { method?: string; path: string; headers?: Record<string, string>; body?: BodyInit };
-
-/** Sends a request. The runtime refuses to make some: then there is nothing to be tried. */
-async function send({ method = 'GET', path, headers = {}, body }: Hostile) {
-  const withBody = body !== undefined && method !== 'GET' && method !== 'HEAD';
-  let request: Request | undefined;
-  try {
-    const init = { method, headers, redirect: 'manual', ...(withBody ? { body } : {}) } as const;
-    request = new Request(`https://${HOST}${path}`, init);
-  } catch {
-    request = undefined;
-  }
-  fc.pre(request !== undefined);
-  const answer = await exports.default.fetch(request);
-  const text = answer.webSocket ? '' : await answer.text();
-  answer.webSocket?.accept();
-  answer.webSocket?.close();
-  return { status: answer.status, text };
-}
-
-/** Throws unless the server survives the request: it does not fail, and stores nothing of what it refuses. */
-async function survives(hostile: Hostile): Promise<void> {
-  const before = JSON.stringify(await dumpTables());
-  const { status, text } = await send(hostile);
-  if (status >= 500) throw new Error(`The server failed: ${status} ${text}`);
-  if (status < 400) return;
-  if (JSON.stringify(await dumpTables()) !== before) throw new Error(`Something was stored: ${status} ${text}`);
-  if (text !== '') JSON.parse(text);
-}
-
-const POSTS = routesOf().filter(({ method }) => method === 'POST');
-const GETS = routesOf().filter(({ method }) => method === 'GET');
-
-const path = (routes: typeof POSTS) =>
-  fc
-    .constantFrom(...routes)
-    .map((route) => () => pathOf(route, route.path.startsWith('/ws/') ? conversationId : ray.id));
-
-const text = fc.oneof(
-  fc.string({ unit: 'binary', maxLength: 300 }),
-  fc.string({ unit: 'grapheme', maxLength: 300 }),
-  fc.constantFrom(
-    '',
-    '\0',
-    '\ud800',
-    "'; DROP TABLE users; --",
-    '__proto__',
-    'null',
-    'NaN',
-    '-1',
-    '1e400',
-    '%00',
-    '../'.repeat(20),
-    'ı'.repeat(201),
-    '\u202e',
-    'a@b.example\0',
-  ),
-);
-const value = fc.oneof({ weight: 3, arbitrary: text }, { weight: 1, arbitrary: fc.jsonValue() }, fc.double());
-/** What a header can hold. */
-const headerText = fc.string({
-  unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)),
-  maxLength: 200,
+afterAll(() => {
+  Object.assign(settings, present);
 });
-const characters = (of: string) => fc.string({ unit: fc.constantFrom(...of.split('')), maxLength: 40 });
+
+const survives = (request: hostile.Hostile) => hostile.survives(conversationId, request);
+const authorized = () => ({ Authorization: `Bearer ${john.access}` });
+
+const ROUTES = routesOf();
+const GETS = ROUTES.filter(({ method }) => method === 'GET');
+const WITH_BODY = ROUTES.filter(({ method }) => method === 'POST' || method === 'PATCH');
+const IN_CONVERSATION = ROUTES.filter(({ path }) => path.startsWith('/api/conversations/'));
+
+/** One of some routes: its method, and a path that names something that exists. */
+const target = (routes: Route[]) =>
+  fc.constantFrom(...routes).map((route) => () => ({
+    method: route.method,
+    path: pathOf(route, { userId: ray.id, conversationId }),
+  }));
+
+const method = fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS');
 
 describe('the server survives', () => {
   it('any JSON in a body', TIMEOUT, async () => {
     expect(
       await refutation(
-        fc.asyncProperty(path(POSTS), fc.jsonValue({ maxDepth: 6 }), async (at, json) => {
-          await survives({
-            method: 'POST',
-            path: at(),
-            headers: { 'Content-Type': 'application/json' },
-            body: JSON.stringify(json),
-          });
+        fc.asyncProperty(target(WITH_BODY), fc.jsonValue({ maxDepth: 6 }), async (at, json) => {
+          await survives({ ...at(), headers: { ...JSON_TYPE, ...authorized() }, body: JSON.stringify(json) });
         }),
-        RUNS,
       ),
     ).toBeUndefined();
   });
 
   it('anything in a token’s field', TIMEOUT, async () => {
-    const routes = POSTS.filter(({ path: at }) => /token|logout/.test(at));
+    const routes = WITH_BODY.filter(({ path }) => /token|logout/.test(path));
     expect(
       await refutation(
-        fc.asyncProperty(path(routes), value, async (at, token) => {
-          await survives({
-            method: 'POST',
-            path: at(),
-            headers: { 'Content-Type': 'application/json' },
-            body: JSON.stringify({ token, refresh: token }),
-          });
+        fc.asyncProperty(target(routes), value, async (at, token) => {
+          await survives({ ...at(), headers: JSON_TYPE, body: JSON.stringify({ token, refresh: token }) });
         }),
-        RUNS,
       ),
     ).toBeUndefined();
   });
@@ -139,7 +86,25 @@ describe('the server survives', () => {
             body: JSON.stringify({ ...fields, confirm_password: 'not the same, whatever it is' }),
           });
         }),
-        RUNS,
+      ),
+    ).toBeUndefined();
+  });
+
+  it('anything in the fields of a message, an edit or a mark, and for its key', TIMEOUT, async () => {
+    const routes = IN_CONVERSATION.filter((route) => WITH_BODY.includes(route));
+    const number = fc.oneof(value, fc.integer({ min: -2, max: 5 }), fc.integer({ min: -2, max: 5 }).map(String));
+    const fields = fc.record({ text: value, reply_to: number, read: number, delivered: number }, { requiredKeys: [] });
+    const key = fc.option(fc.oneof(headerText, fc.string({ minLength: 1, maxLength: 64 })));
+    expect(
+      await refutation(
+        fc.asyncProperty(target(routes), fields, key, async (at, json, idempotencyKey) => {
+          const headers = {
+            ...JSON_TYPE,
+            ...authorized(),
+            ...(idempotencyKey !== null && { 'Idempotency-Key': idempotencyKey }),
+          };
+          await survives({ ...at(), headers, body: JSON.stringify(json) });
+        }),
       ),
     ).toBeUndefined();
   });
@@ -206,55 +171,73 @@ describe('the server survives', () => {
     );
     expect(
       await refutation(
-        fc.asyncProperty(path(POSTS), type, bytes, async (at, contentType, body) => {
-          await survives({ method: 'POST', path: at(), headers: { 'Content-Type': contentType }, body });
+        fc.asyncProperty(target(WITH_BODY), type, bytes, async (at, contentType, body) => {
+          await survives({ ...at(), headers: { 'Content-Type': contentType, ...authorized() }, body });
         }),
-        RUNS,
       ),
     ).toBeUndefined();
   });
 
   it('anything for an id in a path', TIMEOUT, async () => {
-    const id = fc.oneof(
-      text.map((some) => encodeURIComponent(some.toWellFormed())),
-      fc.webSegment(),
-      fc.uuid(),
-      fc.uuid().map((some) => some.toUpperCase()),
-      characters('0123456789abcdefABCDEF-{}%:'),
-    );
-    const template = fc.constantFrom('/api/users/:id/chat/', '/ws/chat/:id/', '/api/users/:id', '/:id', '/api/:id/');
-    const method = fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS');
+    const template = fc.constantFrom('/api/users/:id', '/:id', '/api/:id/', ...ROUTES.map(({ path }) => path));
     expect(
       await refutation(
-        fc.asyncProperty(template, id, method, fc.boolean(), async (at, spelled, verb, upgrade) => {
+        fc.asyncProperty(template, segment, method, fc.boolean(), async (at, spelled, verb, upgrade) => {
           await survives({
             method: verb,
-            path: at.replace(':id', () => spelled),
-            headers: { Authorization: `Bearer ${john.access}`, ...(upgrade ? { Upgrade: 'websocket' } : {}) },
+            path: at.replace(/:id|:n|:emoji/g, () => spelled),
+            headers: { ...authorized(), ...(upgrade ? { Upgrade: 'websocket' } : {}) },
           });
         }),
-        RUNS,
+      ),
+    ).toBeUndefined();
+  });
+
+  it('anything for a message or an emoji in the path of a conversation of one’s own', TIMEOUT, async () => {
+    const routes = IN_CONVERSATION.filter(({ path }) => path.includes(':n'));
+    const number = fc.oneof({ weight: 2, arbitrary: fc.integer({ min: 1, max: MESSAGES }).map(String) }, segment);
+    const emoji = fc.oneof(
+      segment,
+      fc
+        .constantFrom('👍', '👍🏿', '👩‍👩‍👧‍👦', '🇩🇪', '1️⃣', '❤', '❤️', '👍👍', '🏿', '\ufe0f', '\u200d')
+        .map(encodeURIComponent),
+    );
+    const body = JSON.stringify({ text: 'edited' });
+    expect(
+      await refutation(
+        fc.asyncProperty(fc.constantFrom(...routes), number, emoji, async (route, n, spelled) => {
+          const path = route.path
+            .replace(':id', conversationId)
+            .replace(':n', () => n)
+            .replace(':emoji', () => spelled);
+          await survives({ method: route.method, path, headers: { ...JSON_TYPE, ...authorized() }, body });
+        }),
       ),
     ).toBeUndefined();
   });
 
   it('any query', TIMEOUT, async () => {
-    const name = fc.oneof(fc.constantFrom('after', 'before', 'token', 'limit', 'format'), text);
+    const name = fc.oneof(fc.constantFrom('after', 'before', 'around', 'epoch', 'token', 'limit', 'format'), text);
     const query = fc.oneof(
       fc
-        .array(fc.tuple(name, fc.oneof(text, fc.bigInt().map(String), fc.uuid())), { maxLength: 4 })
+        .array(fc.tuple(name, fc.oneof(text, fc.bigInt().map(String), fc.nat(200).map(String), fc.uuid())), {
+          maxLength: 4,
+        })
         .map((pairs) =>
           pairs.map((pair) => pair.map((some) => encodeURIComponent(some.toWellFormed())).join('=')).join('&'),
         ),
       fc.webQueryParameters(),
-      characters('after=before&%?;+0123456789'),
+      characters('after=before&limit=around&epoch=%?;+0123456789'),
     );
     expect(
       await refutation(
-        fc.asyncProperty(path(GETS), query, async (at, search) => {
-          await survives({ path: `${at()}/?${search}`, headers: { Authorization: `Bearer ${john.access}` } });
+        fc.asyncProperty(target(GETS), query, fc.boolean(), async (at, search, upgrade) => {
+          const headers = {
+            ...authorized(),
+            ...(upgrade && { Upgrade: 'websocket', 'Sec-WebSocket-Protocol': 'chat.v1' }),
+          };
+          await survives({ path: `${at().path}/?${search}`, headers });
         }),
-        RUNS,
       ),
     ).toBeUndefined();
   });
@@ -271,6 +254,7 @@ describe('the server survives', () => {
       'User-Agent',
       'Access-Control-Request-Method',
       'X-Request-Id',
+      'Idempotency-Key',
       'X-Edge-Chat-Connect',
       'X-HTTP-Method-Override',
       'X-Forwarded-For',
@@ -284,13 +268,17 @@ describe('the server survives', () => {
       headerText.map((some) => `chat.v1, bearer.${some}`),
       fc.constantFrom('websocket', 'null', 'https://chat.example.org', 'http://localhost:1', 'chat.v1', '{}'),
     );
-    const method = fc.constantFrom('GET', 'HEAD', 'POST', 'OPTIONS');
+    const headersOf = fc.dictionary(name, content);
     expect(
       await refutation(
-        fc.asyncProperty(path(routesOf()), method, fc.dictionary(name, content), async (at, verb, headers) => {
-          await survives({ method: verb, path: at(), headers });
+        fc.asyncProperty(target(ROUTES), method, headersOf, fc.boolean(), async (at, verb, headers, own) => {
+          const route = at();
+          await survives({
+            method: own ? route.method : verb,
+            path: route.path,
+            headers: { ...(own ? authorized() : {}), ...headers },
+          });
         }),
-        RUNS,
       ),
     ).toBeUndefined();
   });
@@ -313,15 +301,14 @@ describe('the server survives', () => {
     });
     expect(
       await refutation(
-        fc.asyncProperty(path(GETS), claims, fc.boolean(), async (at, changes, upgrade) => {
+        fc.asyncProperty(target(ROUTES), claims, fc.boolean(), async (at, changes, upgrade) => {
           const token = await resign(john.access, changes).catch(() => undefined);
           fc.pre(token !== undefined);
           await survives({
-            path: at(),
+            ...at(),
             headers: { Authorization: `Bearer ${token}`, ...(upgrade ? { Upgrade: 'websocket' } : {}) },
           });
         }),
-        RUNS,
       ),
     ).toBeUndefined();
   });

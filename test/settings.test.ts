@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { readSettings, type SettingsSource } from '../src/settings.ts';
+import { RATE_BURST, RATE_PER_SECOND, RESUME_ROWS, SOCKETS_PER_CONVERSATION, SOCKETS_PER_USER } from '../src/config.ts';
+import { readSettings, type Settings, type SettingsSource } from '../src/settings.ts';
 
 const SECRET = 'b1946ac92492d2347c6235b4d2611184';
 const PRODUCTION: SettingsSource = { ENVIRONMENT: 'production', ALLOWED_ORIGINS: '', JWT_SECRET: SECRET };
@@ -130,5 +131,58 @@ describe('the allowed origins', () => {
     expect(() => origins(`https://good.example ${bad}`)).toThrow(
       `ALLOWED_ORIGINS has "${bad}", which is not an origin such as "https://chat.example.org".`,
     );
+  });
+});
+
+describe('the limits that a deployment may set', () => {
+  const LIMITS: [keyof SettingsSource, keyof Settings, number][] = [
+    ['RATE_BURST', 'rateBurst', RATE_BURST],
+    ['RATE_PER_SECOND', 'ratePerSecond', RATE_PER_SECOND],
+    ['SOCKETS_PER_USER', 'socketsPerUser', SOCKETS_PER_USER],
+    ['SOCKETS_PER_CONVERSATION', 'socketsPerConversation', SOCKETS_PER_CONVERSATION],
+    ['RESUME_ROWS', 'resumeRows', RESUME_ROWS],
+  ];
+  const STANDARD = Object.fromEntries(LIMITS.map(([, key, standard]) => [key, standard]));
+
+  it.each([undefined, ''])('are those of config.ts if they are absent: %j', (text) => {
+    const absent = Object.fromEntries(LIMITS.map(([name]) => [name, text]));
+    expect(readSettings({ ...PRODUCTION, ...absent })).toMatchObject(STANDARD);
+  });
+
+  it('take a burst of at least 1,500 messages unless a deployment says otherwise', () => {
+    expect(readSettings(PRODUCTION).rateBurst).toBeGreaterThanOrEqual(1500);
+  });
+
+  describe.each(LIMITS)('%s', (name, key) => {
+    it.each([
+      ['1', 1],
+      ['77', 77],
+      ['999999999', 999_999_999],
+    ])('may be %s, and changes no other', (text, expected) => {
+      expect(readSettings({ ...PRODUCTION, [name]: text })).toMatchObject({ ...STANDARD, [key]: expected });
+    });
+
+    it.each([
+      '0',
+      '00',
+      '01',
+      '-1',
+      '+1',
+      '1.5',
+      '1e3',
+      '0x10',
+      ' 1',
+      '1 ',
+      '1\n',
+      '١',
+      '1_000',
+      'many',
+      'Infinity',
+      '1000000000',
+    ])('is refused if it is %j, with what to set it to', (text) => {
+      expect(() => readSettings({ ...PRODUCTION, [name]: text })).toThrow(
+        `${name} is ${JSON.stringify(text)}. Set it to a whole number of at least 1, or leave it out.`,
+      );
+    });
   });
 });

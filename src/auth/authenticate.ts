@@ -1,4 +1,4 @@
-import { findDenial } from '../directory/access.ts';
+import { findAdmission, findDenial, type Admission } from '../directory/access.ts';
 import type { Directory } from '../directory/database.ts';
 import { refusedFor, verifyToken, type TokenClaims } from './tokens.ts';
 
@@ -11,4 +11,20 @@ export async function authenticate(db: Directory, token: string, now: number): P
   const denial = await findDenial(db, claims, now);
   if (denial) throw refusedFor(denial);
   return claims;
+}
+
+/**
+ * The same for someone who wants into a conversation: one query, which also says what the directory knows of that.
+ * @throws TokenRefused
+ */
+export async function authenticateForConversation(
+  db: Directory,
+  token: string,
+  conversationId: string,
+  now: number,
+): Promise<{ claims: TokenClaims; admission: Admission }> {
+  const claims = await verifyToken(token, 'access', Math.floor(now / 1000));
+  const admission = await findAdmission(db, claims, conversationId, now);
+  if (admission.denial) throw refusedFor(admission.denial);
+  return { claims, admission };
 }

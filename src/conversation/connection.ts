@@ -17,15 +17,21 @@ const connectSchema = v.object({
   /** When the access token expires, and the socket with it. Milliseconds since 1970. */
   expires_at: count,
   request_id: v.string(),
+  protocol: v.optional(v.picklist(['plain', 'chat.v1']), 'plain'),
+  /** What a chat.v1 client has already: everything up to this rev of this history. */
+  cursor: v.optional(v.object({ after: count, epoch: count })),
 });
 
 /** See {@link connectSchema}. */
 export type Connect = v.InferOutput<typeof connectSchema>;
 
+/** What a client has: everything up to `after`, of the history that `epoch` names. */
+export type Cursor = NonNullable<Connect['cursor']>;
+
 const HEADER = 'X-Edge-Chat-Connect';
 
 /** The upgrade request that opens a socket in a conversation's object. It holds nothing that the client chose. */
-export function connectRequest(connect: Connect): Request {
+export function connectRequest(connect: v.InferInput<typeof connectSchema>): Request {
   return new Request('https://conversation/connect', {
     headers: { Upgrade: 'websocket', [HEADER]: JSON.stringify(connect) },
   });
@@ -38,7 +44,7 @@ export function readConnect(request: Request): Connect | undefined {
   return decode(connectSchema, () => JSON.parse(header));
 }
 
-const refusalSchema = v.object({ reason: v.picklist(['not_a_member', 'session_ended']) });
+const refusalSchema = v.object({ reason: v.picklist(['not_a_member', 'session_ended', 'conversation_full']) });
 
 /** Why an object does not open a socket, although the Worker's query let it pass. */
 export type Refusal = v.InferOutput<typeof refusalSchema>;
@@ -60,6 +66,9 @@ export async function readRefusal(response: Response): Promise<Refusal> {
 const attachmentSchema = v.object({
   user_id: uuid,
   expires_at: count,
+  protocol: v.optional(v.picklist(['plain', 'chat.v1']), 'plain'),
+  /** In milliseconds since 1970. */
+  opened_at: v.optional(count),
   /** The code with which the server has closed the socket. Frames that were on their way still arrive. */
   closing: v.optional(v.number()),
 });
@@ -72,10 +81,11 @@ export function readAttachment(socket: WebSocket): Attachment | undefined {
   return decode(attachmentSchema, () => socket.deserializeAttachment());
 }
 
-/** The tags by which an object finds the sockets of a user or of a session. */
+/** The tags by which an object finds the sockets of a user or of a session, and those that speak chat.v1. */
 export const tags = {
   user: (userId: string) => `user:${userId}`,
   session: (sessionId: string) => `session:${sessionId}`,
+  chatV1: 'chat.v1',
 };
 
 function decode<T>(schema: v.GenericSchema<unknown, T>, read: () => unknown): T | undefined {

@@ -3,13 +3,17 @@ import { FRAME_MAX_BYTES } from '../config.ts';
 import { listMembers, type ConversationVersion } from '../directory/conversations.ts';
 import { directory } from '../directory/database.ts';
 import { log, logError } from '../log.ts';
-import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
-import { decodePlainFrame, encodePlainMessage, INVALID_RECIPIENT } from '../protocol/plain.ts';
-import { utf8Bytes } from '../protocol/text.ts';
-import { readAttachment, readConnect, refusalResponse, tags, type Attachment, type Connect } from './connection.ts';
-import { ConversationStore } from './store.ts';
+import { CLOSE } from '../protocol/close-codes.ts';
+import { encodeFrame, type Answer, type ServerFrameOf } from '../protocol/server-frames.ts';
+import { exceedsBytes } from '../protocol/text.ts';
+import { CHAT_V1 } from '../protocol/versions.ts';
+import { settings } from '../settings.ts';
+import { Chat, type CatchUp } from './chat.ts';
+import { readAttachment, readConnect, refusalResponse, tags, type Connect, type Cursor } from './connection.ts';
+import type { Mark, Request as ChatRequest } from './rules.ts';
+import { closeQuietly, Sockets } from './sockets.ts';
 
-/** A message as history shows it. `created_at` is in milliseconds since 1970. */
+/** A message as the original's history shows it. `created_at` is in milliseconds since 1970. */
 export type HistoryMessage = {
   n: number;
   text: string;
@@ -17,45 +21,77 @@ export type HistoryMessage = {
   sender: { user_id: string; first_name: string; last_name: string };
 };
 
-/** A page of history, newest first. */
-export type HistoryPage = { messages: HistoryMessage[]; more: boolean };
+/** A page of the original's history, newest first. `next` is where the next one begins, if there may be one. */
+export type HistoryPage = { messages: HistoryMessage[]; next?: number | undefined };
 
 /** What an object is told when something changed in the directory. */
 export type ConversationNotice = { ended_sessions: { session_id: string; remember_until: number }[] };
 
 /**
- * One conversation: its sockets and, through {@link ConversationStore}, its messages. The only writer of both.
+ * One conversation: its sockets and, in {@link Chat}, what its members do and hear. The only writer of its messages.
  *
  * Whoever calls it proves by the directory's version of the conversation that the directory knows the id; until then
  * the object touches no storage. Between reading storage and the last send of a frame nothing is awaited, so frames
  * take effect one after the other, and the runtime holds what is sent until what is stored is durable.
  */
 export class Conversation extends DurableObject<Env> {
-  #store: ConversationStore | undefined;
+  readonly #sockets: Sockets;
+  #chat: Chat | undefined;
   /** When the next open socket's token expires. Not known after waking up, until it is looked for. */
   #nextExpiry = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    this.#sockets = new Sockets(ctx);
     // Answered by the runtime, without waking the object.
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair('ping', 'pong'));
   }
+
+  // What the Worker asks for
 
   /** Opens a socket for the member that {@link connectRequest} names. */
   override async fetch(request: Request): Promise<Response> {
     const connect = readConnect(request);
     if (!connect || connect.conversation_id !== this.#id)
       return new Response('Only the Worker connects.', { status: 400 });
-    const store = await this.#upToDate(connect);
+    const { store } = await this.#upToDate(connect);
     await this.#wakeAt(connect.expires_at);
     // From here to the open socket nothing is awaited: what is told in between is known here.
     if (store.isSessionEnded(connect.session_id)) return refusalResponse({ reason: 'session_ended' });
     if (!store.member(connect.user_id)) return refusalResponse({ reason: 'not_a_member' });
+    if (!this.#makeRoom(connect.user_id)) return refusalResponse({ reason: 'conversation_full' });
     return this.#accept(connect);
   }
 
   /**
-   * Messages older than `before`, newest first, for a member.
+   * Does what a member asks for over HTTP, by the same rules as a frame.
+   * @param known what the directory says of the conversation
+   * @returns what a socket would be answered, null for a frame that is not answered; undefined if they are no member
+   */
+  async request(
+    known: ConversationVersion,
+    userId: string,
+    frame: ChatRequest | Mark,
+  ): Promise<Answer | null | undefined> {
+    const chat = await this.#upToDate(known);
+    if (!chat.store.member(userId)) return undefined;
+    const now = Date.now();
+    if (this.#nextExpiry <= now) this.#closeExpired(now);
+    return chat.request(userId, frame, now) ?? null;
+  }
+
+  /** What a member lacks who has everything up to `cursor`, or nothing. @returns as {@link request} */
+  async catchUp(
+    known: ConversationVersion,
+    userId: string,
+    cursor: Cursor | undefined,
+  ): Promise<CatchUp | ServerFrameOf<'error'> | undefined> {
+    const chat = await this.#upToDate(known);
+    return chat.store.member(userId) && chat.catchUp(userId, cursor, Date.now());
+  }
+
+  /**
+   * Messages older than `before`, newest first, for a member: the original's history.
    * @param known what the directory says of the conversation, so that names are as new as that
    * @returns undefined if the reader is not a member (any more)
    */
@@ -64,15 +100,16 @@ export class Conversation extends DurableObject<Env> {
     readerId: string,
     page: { before?: number | undefined; limit: number },
   ): Promise<HistoryPage | undefined> {
-    const store = await this.#upToDate(known);
+    const { store } = await this.#upToDate(known);
     if (!store.member(readerId)) return undefined;
-    const { messages, more } = store.history(page);
+    const names = new Map(store.allMembers().map((member) => [member.user_id, member]));
+    const { messages, next } = store.history(page);
     return {
       messages: messages.map(({ n, text, created_at, sender_id }) => {
-        const { first_name = '', last_name = '' } = store.anyMember(sender_id) ?? {};
+        const { first_name = '', last_name = '' } = names.get(sender_id) ?? {};
         return { n, text: text ?? '', created_at, sender: { user_id: sender_id, first_name, last_name } };
       }),
-      more,
+      next,
     };
   }
 
@@ -82,14 +119,16 @@ export class Conversation extends DurableObject<Env> {
    */
   async notify(known: ConversationVersion, { ended_sessions }: ConversationNotice): Promise<void> {
     // Sessions first: they need nothing from the directory, which may fail.
-    const store = this.#openStore();
+    const { store } = this.#wake();
     store.forgetEndedSessions(Date.now());
     for (const { session_id, remember_until } of ended_sessions) {
       store.rememberEndedSession(session_id, remember_until);
+      // Those too that are closing after a message to oneself: their frames still count.
       for (const socket of this.ctx.getWebSockets(tags.session(session_id))) {
-        this.#close(socket, CLOSE.sessionEnded, 'The session has ended.');
+        this.#sockets.close(socket, CLOSE.sessionEnded, 'The session has ended.');
       }
     }
+    this.#updatePresence(Date.now());
     await this.#upToDate(known);
   }
 
@@ -98,40 +137,50 @@ export class Conversation extends DurableObject<Env> {
     return 'pong';
   }
 
+  // What sockets do
+
   override webSocketMessage(socket: WebSocket, frame: string | ArrayBuffer): void {
     const attachment = readAttachment(socket);
     try {
-      if (!attachment) return this.#close(socket, CLOSE.unauthenticated, 'Connect again.');
+      if (!attachment) return this.#sockets.close(socket, CLOSE.unauthenticated, 'Connect again.');
       // Frames behind a message to oneself still count, as in the original; behind any other close they do not.
       if (attachment.closing !== undefined && attachment.closing !== CLOSE.normal) return;
-      if (attachment.expires_at <= Date.now())
-        return this.#close(socket, CLOSE.unauthenticated, 'The token has expired.');
+      const now = Date.now();
+      if (attachment.expires_at <= now)
+        return this.#sockets.close(socket, CLOSE.unauthenticated, 'The token has expired.');
       if (typeof frame !== 'string')
-        return this.#close(socket, CLOSE.unsupportedData, 'Only text frames are understood.');
-      if (exceeds(frame, FRAME_MAX_BYTES)) {
-        return this.#close(socket, CLOSE.tooLarge, `A frame may have at most ${FRAME_MAX_BYTES} bytes.`);
+        return this.#sockets.close(socket, CLOSE.unsupportedData, 'Only text frames are understood.');
+      if (exceedsBytes(frame, FRAME_MAX_BYTES)) {
+        const reason = `A frame may have at most ${FRAME_MAX_BYTES} bytes.`;
+        return this.#sockets.close(socket, CLOSE.tooLarge, reason);
       }
-      this.#plainFrame(socket, attachment, frame);
+      const chat = this.#wake();
+      if (!chat.store.member(attachment.user_id))
+        return this.#sockets.close(socket, CLOSE.forbidden, 'You are not a member of this conversation.');
+      // The alarm closes sockets in time; should it be late, nobody hears what they may not hear any more.
+      if (this.#nextExpiry <= now) this.#closeExpired(now);
+      chat.frame(socket, attachment, frame, now);
     } catch (error) {
       logError('frame_failed', error, { conversation_id: this.#id, user_id: attachment?.user_id });
-      this.#close(socket, CLOSE.internalError, 'The server failed. Connect again and look at the history.');
+      this.#sockets.close(socket, CLOSE.internalError, 'The server failed. Connect again and look at the history.');
     }
   }
 
   override webSocketClose(socket: WebSocket, code: number, _reason: string, wasClean: boolean): void {
-    const user_id = readAttachment(socket)?.user_id;
-    log('socket_closed', { conversation_id: this.#id, user_id, code, was_clean: wasClean });
+    log('socket_closed', { conversation_id: this.#id, user_id: userOf(socket), code, was_clean: wasClean });
     // The runtime does not answer a close by itself, and not every code that arrives may be sent back.
     closeQuietly(socket, CLOSE.normal, '');
+    this.#updatePresence(Date.now(), socket);
   }
 
   override webSocketError(socket: WebSocket, error: unknown): void {
-    logError('socket_failed', error, { conversation_id: this.#id, user_id: readAttachment(socket)?.user_id });
+    logError('socket_failed', error, { conversation_id: this.#id, user_id: userOf(socket) });
+    this.#updatePresence(Date.now(), socket);
   }
 
   /** Closes the sockets whose token has expired, and sets the alarm for the next ones. */
   override async alarm(): Promise<void> {
-    this.#nextExpiry = this.#closeExpired(Date.now());
+    this.#closeExpired(Date.now());
     if (this.#nextExpiry !== Infinity) await this.#wakeAt(this.#nextExpiry);
   }
 
@@ -139,50 +188,42 @@ export class Conversation extends DurableObject<Env> {
     return this.ctx.id.name ?? '';
   }
 
-  /** The store, opened, with the members as the directory has them at `known` or later. */
-  async #upToDate(known: ConversationVersion): Promise<ConversationStore> {
-    const store = this.#openStore();
-    if (!store.isBehind(known)) return store;
+  /**
+   * What the members do and hear, read from the store when the object has woken up.
+   * @param closing the users of sockets whose closing is what woke it
+   */
+  #wake(closing: string[] = []): Chat {
+    return (this.#chat ??= new Chat(this.#id, this.ctx.storage, this.#sockets, closing));
+  }
+
+  /** The same, with the members as the directory has them at `known` or later. */
+  async #upToDate(known: ConversationVersion): Promise<Chat> {
+    const chat = this.#wake();
+    const { store } = chat;
+    if (!store.isBehind(known)) return chat;
     const list = await listMembers(directory(this.env.DB), this.#id);
     if (!list) throw new Error('The directory does not know the conversation any more.');
+    const { epoch } = store;
     store.applyMembers(list);
-    this.#closeDeparted(store);
-    return store;
-  }
-
-  #openStore(): ConversationStore {
-    return (this.#store ??= new ConversationStore(this.ctx.storage));
-  }
-
-  /** Closes the sockets whose token has expired; returns when the next one does, in milliseconds since 1970. */
-  #closeExpired(now: number): number {
-    let next = Infinity;
-    for (const socket of this.ctx.getWebSockets()) {
-      const { expires_at = 0, closing } = readAttachment(socket) ?? {};
-      if (closing !== undefined) continue;
-      if (expires_at <= now) this.#close(socket, CLOSE.unauthenticated, 'The token has expired.');
-      else next = Math.min(next, expires_at);
-    }
-    return next;
-  }
-
-  #closeDeparted(store: ConversationStore): void {
-    for (const socket of this.ctx.getWebSockets()) {
-      const attachment = readAttachment(socket);
-      if (!attachment) this.#close(socket, CLOSE.unauthenticated, 'Connect again.');
-      else if (!store.member(attachment.user_id)) {
-        this.#close(socket, CLOSE.forbidden, 'You are not a member of this conversation any more.');
+    for (const { socket, attachment } of this.#sockets.open()) {
+      if (!store.member(attachment.user_id)) {
+        this.#sockets.close(socket, CLOSE.forbidden, 'You are not a member of this conversation any more.');
+      } else if (store.epoch !== epoch && attachment.protocol === 'chat.v1') {
+        this.#sockets.close(socket, CLOSE.restarted, 'The history was replaced. Connect again.');
       }
     }
+    chat.membersChanged(Date.now());
+    return chat;
   }
 
-  #accept({ user_id, session_id, expires_at, request_id }: Connect): Response {
-    const { 0: client, 1: server } = new WebSocketPair();
-    this.ctx.acceptWebSocket(server, [tags.user(user_id), tags.session(session_id)]);
-    server.serializeAttachment({ user_id, expires_at } satisfies Attachment);
-    log('socket_opened', { conversation_id: this.#id, user_id, request_id });
-    this.#nextExpiry = Math.min(this.#nextExpiry, expires_at);
-    return new Response(null, { status: 101, webSocket: client });
+  /** Closes the sockets whose token has expired, and finds out when the next one does. */
+  #closeExpired(now: number): void {
+    this.#nextExpiry = Infinity;
+    for (const { socket, attachment } of this.#sockets.open()) {
+      if (attachment.expires_at > now) this.#nextExpiry = Math.min(this.#nextExpiry, attachment.expires_at);
+      else this.#sockets.close(socket, CLOSE.unauthenticated, 'The token has expired.');
+    }
+    this.#updatePresence(now);
   }
 
   /** Sets the object's one alarm, unless it is set for an earlier time. */
@@ -191,65 +232,43 @@ export class Conversation extends DurableObject<Env> {
     if (earlier === null || earlier > time) await this.ctx.storage.setAlarm(time);
   }
 
-  #plainFrame(socket: WebSocket, { user_id }: Attachment, text: string): void {
-    const store = this.#openStore();
-    if (!store.member(user_id))
-      return this.#close(socket, CLOSE.forbidden, 'You are not a member of this conversation.');
-    const peer = store.activeMembers().find((member) => member.user_id !== user_id);
-    const frame = decodePlainFrame(text, user_id, peer?.user_id);
-    switch (frame.kind) {
-      case 'invalid':
-        send(socket, frame.error);
-        return;
-      case 'to_self':
-        send(socket, INVALID_RECIPIENT);
-        this.#close(socket, CLOSE.normal, INVALID_RECIPIENT);
-        return;
-      case 'message': {
-        const now = Date.now();
-        // The alarm closes sockets in time; should it be late, nobody hears what they may not hear any more.
-        if (this.#nextExpiry <= now) this.#nextExpiry = this.#closeExpired(now);
-        const ref = crypto.randomUUID();
-        store.append({ sender_id: user_id, ref, text: frame.message, now });
-        this.#broadcast(encodePlainMessage(frame));
-        return;
-      }
+  /** Whether a user may open one more socket. If they have too many, the one that was silent longest is closed for it. */
+  #makeRoom(userId: string): boolean {
+    const own = this.#sockets.open(tags.user(userId));
+    const silent = own.toSorted((a, b) => this.#sockets.lastHeard(a) - this.#sockets.lastHeard(b));
+    const surplus = silent.slice(0, Math.max(0, own.length + 1 - settings.socketsPerUser));
+    if (this.#sockets.open().length - surplus.length >= settings.socketsPerConversation) return false;
+    for (const { socket } of surplus) {
+      this.#sockets.close(socket, CLOSE.replaced, 'You have opened too many sockets here. A newer one replaces this.');
+    }
+    return true;
+  }
+
+  #accept(connect: Connect): Response {
+    const { user_id, session_id, expires_at, request_id, protocol } = connect;
+    const now = Date.now();
+    const { 0: client, 1: socket } = new WebSocketPair();
+    this.#sockets.accept(socket, { user_id, expires_at, protocol, opened_at: now }, session_id);
+    log('socket_opened', { conversation_id: this.#id, user_id, request_id, protocol });
+    this.#nextExpiry = Math.min(this.#nextExpiry, expires_at);
+    const chat = this.#wake();
+    chat.presence.update(now);
+    if (protocol === 'plain') return new Response(null, { status: 101, webSocket: client });
+    this.#sockets.send(socket, encodeFrame(chat.welcome(user_id, connect.cursor)));
+    return new Response(null, { status: 101, webSocket: client, headers: { 'Sec-WebSocket-Protocol': CHAT_V1 } });
+  }
+
+  /** Tells who came and went. Nothing depends on it, so it never fails. @param closed a socket that counts no more */
+  #updatePresence(now: number, closed?: WebSocket): void {
+    try {
+      const closing = closed && userOf(closed);
+      this.#wake(closing === undefined ? [] : [closing]).presence.update(now, closed);
+    } catch (error) {
+      logError('presence_failed', error, { conversation_id: this.#id });
     }
   }
-
-  #broadcast(frame: string): void {
-    for (const socket of this.ctx.getWebSockets()) send(socket, frame);
-  }
-
-  /** Closes a socket from this side, and remembers it: frames that are on their way arrive all the same. */
-  #close(socket: WebSocket, code: CloseCode, reason: string): void {
-    const attachment = readAttachment(socket);
-    if (attachment?.closing !== undefined && attachment.closing !== CLOSE.normal) return;
-    if (attachment) socket.serializeAttachment({ ...attachment, closing: code } satisfies Attachment);
-    closeQuietly(socket, code, reason);
-  }
 }
 
-/** Sends to a socket that may be closing: then there is nobody left to tell. */
-function send(socket: WebSocket, frame: string): void {
-  if (socket.readyState !== WebSocket.OPEN) return;
-  try {
-    socket.send(frame);
-  } catch (error) {
-    logError('send_failed', error);
-  }
-}
-
-function closeQuietly(socket: WebSocket, code: number, reason: string): void {
-  try {
-    socket.close(code, reason);
-  } catch {
-    // It is closed already.
-  }
-}
-
-/** Whether a text has more than `limit` bytes of UTF-8, without encoding what is clearly below or above. */
-function exceeds(text: string, limit: number): boolean {
-  if (text.length > limit) return true;
-  return text.length * 3 > limit && utf8Bytes(text) > limit;
+function userOf(socket: WebSocket): string | undefined {
+  return readAttachment(socket)?.user_id;
 }

@@ -41,6 +41,44 @@ const MIGRATIONS: readonly string[] = [
     remember_until INTEGER NOT NULL
   ) WITHOUT ROWID;
   `,
+  // messages: ref is null for messages of plain sockets, and unique no more, since operations is what remembers it.
+  // operations: each ref that a sender has used, for ever, with its result: the message, and the message's rev.
+  // reactions: rev is that of the message when the reaction was made, which puts them in order.
+  // members.last_seen: no part of the row that clients see, so it moves without a rev.
+  `
+  ALTER TABLE messages RENAME TO messages_of_step_0;
+  CREATE TABLE messages (
+    n INTEGER PRIMARY KEY,
+    rev INTEGER NOT NULL UNIQUE,
+    id TEXT NOT NULL,
+    sender_id TEXT NOT NULL,
+    ref TEXT,
+    text TEXT,
+    reply_to INTEGER,
+    created_at INTEGER NOT NULL,
+    edited_at INTEGER,
+    deleted_at INTEGER
+  );
+  INSERT INTO messages SELECT n, rev, id, sender_id, NULL, text, reply_to, created_at, edited_at, deleted_at
+    FROM messages_of_step_0;
+  DROP TABLE messages_of_step_0;
+  CREATE TABLE operations (
+    sender_id TEXT NOT NULL,
+    ref TEXT NOT NULL,
+    type TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    rev INTEGER NOT NULL,
+    PRIMARY KEY (sender_id, ref)
+  ) WITHOUT ROWID;
+  CREATE TABLE reactions (
+    n INTEGER NOT NULL,
+    emoji TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    rev INTEGER NOT NULL,
+    PRIMARY KEY (n, emoji, user_id)
+  ) WITHOUT ROWID;
+  ALTER TABLE members ADD COLUMN last_seen INTEGER;
+  `,
 ];
 
 /**

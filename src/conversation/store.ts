@@ -1,39 +1,32 @@
+import { CHANGES_MAX_ROWS, HISTORY_SCAN_MAX, PAGE_MAX_BYTES, PAGE_SIZE } from '../config.ts';
 import type { ConversationVersion, DirectoryMember, MemberList } from '../directory/conversations.ts';
+import type { Operation, PageRange } from '../protocol/client-frames.ts';
+import type { MemberRow, MessageRow } from '../protocol/rows.ts';
+import type { ServerFrameOf } from '../protocol/server-frames.ts';
 import { migrate } from './migrations.ts';
+import { bytesOfMember, bytesOfMessage, takeWithin } from './page.ts';
 
-/** A message as stored. Times are milliseconds since 1970. */
-export type StoredMessage = {
-  n: number;
-  rev: number;
-  id: string;
-  sender_id: string;
-  ref: string;
-  text: string | null;
-  reply_to: number | null;
-  created_at: number;
-  edited_at: number | null;
-  deleted_at: number | null;
-};
+/** A message as stored: as clients see it, but for its reactions. Times are milliseconds since 1970. */
+export type StoredMessage = Omit<MessageRow, 'reactions'>;
 
-/** A member as stored. */
-export type StoredMember = {
-  user_id: string;
-  rev: number;
-  role: string;
-  first_name: string;
-  last_name: string;
-  read: number;
-  delivered: number;
-  left_at: number | null;
-};
+/** A member as stored: as clients see them, and when they were last seen, in milliseconds since 1970. */
+export type StoredMember = MemberRow & { last_seen: number | null };
 
-/** A message to append: who, what, and the sender's own id for it. */
+/** A message to append: who, what, and the sender's own id for it, if there is one. */
 export type NewMessage = {
   readonly sender_id: string;
-  readonly ref: string;
+  readonly ref: string | null;
   readonly text: string;
+  /** The n of the message that this one answers. */
+  readonly reply_to?: number | null;
   readonly now: number;
 };
+
+/** A ref that its sender has used: for what, and what that came to. */
+export type StoredOperation = { type: Operation['type']; n: number; rev: number };
+
+/** What has changed since a cursor, as `changes` tells it. */
+export type Changes = Pick<ServerFrameOf<'changes'>, 'after' | 'rev' | 'messages' | 'members' | 'more'>;
 
 /**
  * One conversation's log, members and ended sessions: all the SQL of its object. Every method is synchronous, so that
@@ -47,7 +40,7 @@ export class ConversationStore {
   #lastN!: number;
   #lastRev!: number;
   #lastCreatedAt!: number;
-  #members!: ReadonlyMap<string, StoredMember>;
+  #members!: Map<string, StoredMember>;
 
   /** Opens the store, creating it if need be. Never for an id that the directory does not know: storage is billed. */
   constructor(storage: DurableObjectStorage) {
@@ -56,6 +49,33 @@ export class ConversationStore {
     migrate(storage);
     this.#load();
   }
+
+  /** The history that the rows belong to. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** The last change. */
+  get rev(): number {
+    return this.#lastRev;
+  }
+
+  /** The newest message; 0 if there is none. Every number from 1 to this is a message. */
+  get n(): number {
+    return this.#lastN;
+  }
+
+  /** Does everything that `work` does, or, if it throws, nothing. */
+  transaction<T>(work: () => T): T {
+    try {
+      return this.#storage.transactionSync(work);
+    } catch (error) {
+      this.#load();
+      throw error;
+    }
+  }
+
+  // Members
 
   /** Whether the directory has moved on since the members were copied. */
   isBehind({ version, epoch }: ConversationVersion): boolean {
@@ -68,25 +88,19 @@ export class ConversationStore {
     return member && member.left_at === null ? member : undefined;
   }
 
-  /** Anyone who is or was a member. */
-  anyMember(userId: string): StoredMember | undefined {
-    return this.#members.get(userId);
-  }
-
-  /** Everyone who may read and write now. */
-  activeMembers(): StoredMember[] {
-    return [...this.#members.values()].filter((member) => member.left_at === null);
+  /** Everyone who is or was a member. */
+  allMembers(): StoredMember[] {
+    return [...this.#members.values()];
   }
 
   /** Takes over the directory's members, unless it knows as much already. Every row that changes takes the next rev. */
   applyMembers(list: MemberList): void {
     if (!this.isBehind(list)) return;
-    this.#storage.transactionSync(() => {
-      let rev = this.#lastRev;
+    this.transaction(() => {
       if (list.version > this.#version) {
         for (const member of list.members) {
           const known = this.#members.get(member.user_id);
-          if (!known || differs(known, member)) this.#writeMember(member, (rev += 1));
+          if (!known || differs(known, member)) this.#writeMember(member);
         }
       }
       this.#sql.exec(
@@ -99,42 +113,185 @@ export class ConversationStore {
     this.#load();
   }
 
+  /** Moves a member's marks. */
+  setMarks(userId: string, marks: { read: number; delivered: number }): void {
+    const member = this.#members.get(userId);
+    if (!member) return;
+    const rev = this.#nextRev();
+    this.#sql.exec(
+      'UPDATE members SET read = ?, delivered = ?, rev = ? WHERE user_id = ?',
+      marks.read,
+      marks.delivered,
+      rev,
+      userId,
+    );
+    this.#members.set(userId, { ...member, ...marks, rev });
+  }
+
+  /** Notes when a member was last seen. Not a change of the row that clients have, so it takes no rev. */
+  setLastSeen(userId: string, at: number): void {
+    const member = this.#members.get(userId);
+    if (!member) return;
+    this.#sql.exec('UPDATE members SET last_seen = ? WHERE user_id = ?', at, userId);
+    this.#members.set(userId, { ...member, last_seen: at });
+  }
+
+  // The log
+
   /**
    * Stores a message under the next n and the next rev. Its time is later than that of the one before, if need be by a
    * millisecond: order by time is order by n, whatever the clock does.
    */
-  append({ sender_id, ref, text, now }: NewMessage): StoredMessage {
-    const [n, rev] = [this.#lastN + 1, this.#lastRev + 1];
-    const createdAt = Math.max(now, this.#lastCreatedAt + 1);
-    const stored = this.#sql
-      .exec<StoredMessage>(
-        `INSERT INTO messages (n, rev, id, sender_id, ref, text, created_at) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *`,
-        n,
-        rev,
-        crypto.randomUUID(),
-        sender_id,
-        ref,
-        text,
-        createdAt,
-      )
-      .one();
+  append({ sender_id, ref, text, reply_to = null, now }: NewMessage): StoredMessage {
+    const n = this.#lastN + 1;
+    const created_at = Math.max(now, this.#lastCreatedAt + 1);
+    const message = { n, rev: this.#nextRev(), id: crypto.randomUUID(), sender_id, ref, text, reply_to, created_at };
+    this.#sql.exec(
+      `INSERT INTO messages (n, rev, id, sender_id, ref, text, reply_to, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      ...Object.values(message),
+    );
     this.#lastN = n;
-    this.#lastRev = rev;
-    this.#lastCreatedAt = createdAt;
-    return stored;
+    this.#lastCreatedAt = created_at;
+    return { ...message, edited_at: null, deleted_at: null };
   }
 
-  /** Messages older than `before` (all, without it), newest first; and whether there are more. */
-  history({ before, limit }: { before?: number | undefined; limit: number }) {
+  /** A message; undefined if there is none of this number. */
+  message(n: number): StoredMessage | undefined {
+    return this.#sql.exec<StoredMessage>('SELECT * FROM messages WHERE n = ?', n).toArray()[0];
+  }
+
+  /** Gives a message another text. Returns its new rev. */
+  setText(n: number, text: string, now: number): number {
+    const rev = this.#nextRev();
+    this.#sql.exec('UPDATE messages SET text = ?, edited_at = ?, rev = ? WHERE n = ?', text, now, rev, n);
+    return rev;
+  }
+
+  /** Takes text and reactions from a message; its place stays. Returns its new rev. */
+  setDeleted(n: number, now: number): number {
+    const rev = this.#nextRev();
+    this.#sql.exec('UPDATE messages SET text = NULL, deleted_at = ?, rev = ? WHERE n = ?', now, rev, n);
+    this.#sql.exec('DELETE FROM reactions WHERE n = ?', n);
+    return rev;
+  }
+
+  /** Adds someone's reaction to a message. Returns the message's new rev. */
+  addReaction(n: number, emoji: string, userId: string): number {
+    const rev = this.#nextRev();
+    this.#sql.exec('INSERT INTO reactions (n, emoji, user_id, rev) VALUES (?, ?, ?, ?)', n, emoji, userId, rev);
+    this.#sql.exec('UPDATE messages SET rev = ? WHERE n = ?', rev, n);
+    return rev;
+  }
+
+  /** Takes someone's reaction from a message. Returns the message's new rev. */
+  removeReaction(n: number, emoji: string, userId: string): number {
+    const rev = this.#nextRev();
+    this.#sql.exec('DELETE FROM reactions WHERE n = ? AND emoji = ? AND user_id = ?', n, emoji, userId);
+    this.#sql.exec('UPDATE messages SET rev = ? WHERE n = ?', rev, n);
+    return rev;
+  }
+
+  /** The reactions to a message, in the order in which their emoji were first used. */
+  reactions(n: number): MessageRow['reactions'] {
+    const rows = this.#sql
+      .exec<{ emoji: string; user_id: string }>('SELECT emoji, user_id FROM reactions WHERE n = ? ORDER BY rev', n)
+      .toArray();
+    const byEmoji = Map.groupBy(rows, ({ emoji }) => emoji);
+    return [...byEmoji].map(([emoji, those]) => ({ emoji, user_ids: those.map(({ user_id }) => user_id) }));
+  }
+
+  /** Remembers for ever what a sender's ref came to. */
+  remember(senderId: string, ref: string, { type, n, rev }: StoredOperation): void {
+    this.#sql.exec(
+      'INSERT INTO operations (sender_id, ref, type, n, rev) VALUES (?, ?, ?, ?, ?)',
+      senderId,
+      ref,
+      type,
+      n,
+      rev,
+    );
+  }
+
+  /** What a sender's ref came to; undefined if they have not used it. */
+  operation(senderId: string, ref: string): StoredOperation | undefined {
+    return this.#sql
+      .exec<StoredOperation>('SELECT type, n, rev FROM operations WHERE sender_id = ? AND ref = ?', senderId, ref)
+      .toArray()[0];
+  }
+
+  // Reading
+
+  /** A page of messages by n, bounded in rows and bytes; and whether there are more in the direction asked for. */
+  page({ before, after, around, limit }: PageRange): { messages: MessageRow[]; more: boolean } {
+    if (after !== undefined) return this.#newer(after, limit, PAGE_MAX_BYTES);
+    if (around === undefined) return this.#older(before ?? this.#lastN + 1, limit, PAGE_MAX_BYTES);
+    const older = this.#older(around + 1, Math.ceil(limit / 2), PAGE_MAX_BYTES / 2);
+    const newer = this.#newer(around, Math.floor(limit / 2), PAGE_MAX_BYTES / 2);
+    return { messages: [...older.messages, ...newer.messages], more: older.more || newer.more };
+  }
+
+  /** Every row whose rev is larger than `after`, by rev, as it stands now; bounded in rows and bytes. */
+  changesSince(after: number): Changes {
+    const messages = this.#sql
+      .exec<StoredMessage>('SELECT * FROM messages WHERE rev > ? ORDER BY rev LIMIT ?', after, CHANGES_MAX_ROWS + 1)
+      .toArray();
+    const changed = [
+      ...this.#withReactions(messages).map((message) => ({ message, ...bytesOfMessage(message) })),
+      ...this.allMembers()
+        .filter(({ rev }) => rev > after)
+        .map((member) => ({ member: toMemberRow(member), ...bytesOfMember(member) })),
+    ].sort((a, b) => a.rev - b.rev);
+    const taken = takeWithin(changed, CHANGES_MAX_ROWS, PAGE_MAX_BYTES);
+    const more = taken.length < changed.length;
+    return {
+      after,
+      rev: more ? (taken.at(-1)?.rev ?? after) : this.#lastRev,
+      messages: taken.flatMap((it) => ('message' in it ? [it.message] : [])),
+      members: taken.flatMap((it) => ('member' in it ? [it.member] : [])),
+      more,
+    };
+  }
+
+  /** Whether more than `limit` rows have changed since a cursor. */
+  hasMoreChanges(after: number, limit: number): boolean {
+    // Each change has a rev of its own, so there are at most as many.
+    if (this.#lastRev - after <= limit) return false;
+    const { messages } = this.#sql
+      .exec<{ messages: number }>(
+        'SELECT count(*) AS messages FROM (SELECT 1 FROM messages WHERE rev > ? LIMIT ?)',
+        after,
+        limit + 1,
+      )
+      .one();
+    return messages + this.allMembers().filter(({ rev }) => rev > after).length > limit;
+  }
+
+  /** What someone sees who has nothing yet: the newest messages by n, and all members. */
+  snapshot(): { messages: MessageRow[]; members: MemberRow[] } {
+    return { messages: this.page({ limit: PAGE_SIZE }).messages, members: this.allMembers().map(toMemberRow) };
+  }
+
+  /**
+   * Messages older than `before` (all, without it) that were not deleted, newest first. `next` is where the next page
+   * begins, if there may be one: a page is short where much was deleted.
+   */
+  history({ before = Infinity, limit }: { before?: number | undefined; limit: number }) {
+    const start = Math.min(before, this.#lastN + 1);
+    const end = Math.max(1, start - HISTORY_SCAN_MAX);
     const rows = this.#sql
       .exec<StoredMessage>(
-        'SELECT * FROM messages WHERE n < ? AND deleted_at IS NULL ORDER BY n DESC LIMIT ?',
-        before ?? this.#lastN + 1,
+        'SELECT * FROM messages WHERE n < ? AND n >= ? AND deleted_at IS NULL ORDER BY n DESC LIMIT ?',
+        start,
+        end,
         limit + 1,
       )
       .toArray();
-    return { messages: rows.slice(0, limit), more: rows.length > limit };
+    const messages = rows.slice(0, limit);
+    const next = rows.length > limit ? messages.at(-1)?.n : end;
+    return { messages, next: next !== undefined && next > 1 ? next : undefined };
   }
+
+  // Ended sessions
 
   /** Remembers that a session has ended. */
   rememberEndedSession(sessionId: string, until: number): void {
@@ -155,13 +312,43 @@ export class ConversationStore {
     this.#sql.exec('DELETE FROM ended_sessions WHERE remember_until <= ?', now);
   }
 
-  #writeMember(member: DirectoryMember, rev: number): void {
+  #nextRev(): number {
+    return (this.#lastRev += 1);
+  }
+
+  #older(before: number, limit: number, bytes: number): { messages: MessageRow[]; more: boolean } {
+    const rows = this.#sql
+      .exec<StoredMessage>('SELECT * FROM messages WHERE n < ? ORDER BY n DESC LIMIT ?', before, limit + 1)
+      .toArray();
+    const { messages, more } = this.#bounded(rows, limit, bytes);
+    return { messages: messages.toReversed(), more };
+  }
+
+  #newer(after: number, limit: number, bytes: number): { messages: MessageRow[]; more: boolean } {
+    const rows = this.#sql
+      .exec<StoredMessage>('SELECT * FROM messages WHERE n > ? ORDER BY n LIMIT ?', after, limit + 1)
+      .toArray();
+    return this.#bounded(rows, limit, bytes);
+  }
+
+  #bounded(rows: StoredMessage[], limit: number, bytes: number): { messages: MessageRow[]; more: boolean } {
+    const weighed = this.#withReactions(rows).map((message) => ({ message, ...bytesOfMessage(message) }));
+    const taken = takeWithin(weighed, limit, bytes);
+    return { messages: taken.map(({ message }) => message), more: taken.length < rows.length };
+  }
+
+  #withReactions(messages: StoredMessage[]): MessageRow[] {
+    // One at a time: a list of numbers in one statement would be billed as rows read.
+    return messages.map((message) => ({ ...message, reactions: this.reactions(message.n) }));
+  }
+
+  #writeMember(member: DirectoryMember): void {
     this.#sql.exec(
       `INSERT INTO members (user_id, rev, role, first_name, last_name, left_at) VALUES (?, ?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET rev = excluded.rev, role = excluded.role, first_name = excluded.first_name,
          last_name = excluded.last_name, left_at = excluded.left_at`,
       member.user_id,
-      rev,
+      this.#nextRev(),
       member.role,
       member.first_name,
       member.last_name,
@@ -188,6 +375,10 @@ export class ConversationStore {
     this.#lastCreatedAt = head.last_created_at;
     this.#members = new Map(members.map((member) => [member.user_id, member]));
   }
+}
+
+function toMemberRow({ last_seen: _last_seen, ...row }: StoredMember): MemberRow {
+  return row;
 }
 
 function differs(known: StoredMember, member: DirectoryMember): boolean {

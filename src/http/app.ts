@@ -4,6 +4,7 @@ import { BODY_MAX_BYTES } from '../config.ts';
 import type { AppEnv } from './app-env.ts';
 import { bodyTooLarge } from './body.ts';
 import { chat } from './chat.ts';
+import { changes } from './changes.ts';
 import { chatSocket } from './chat-socket.ts';
 import { onError, onNotFound } from './errors.ts';
 import { refuseForeignHosts, corsHeaders, securityHeaders } from './middleware/headers.ts';
@@ -11,6 +12,8 @@ import { docs } from './openapi/routes.ts';
 import { health } from './health.ts';
 import { login } from './login.ts';
 import { logout } from './logout.ts';
+import { marks } from './marks.ts';
+import { messages } from './messages.ts';
 import { otherMethods } from './middleware/methods.ts';
 import { register } from './register.ts';
 import { requestLog } from './middleware/request-log.ts';
@@ -30,5 +33,6 @@ app.route('/', chatSocket);
 app.use(refuseForeignHosts, corsHeaders, otherMethods(app));
 app.use('/api/*', bodyLimit({ maxSize: BODY_MAX_BYTES, onError: bodyTooLarge }));
 
-for (const resource of [register, login, token, logout, users, chat, health]) app.route('/', resource);
+for (const resource of [register, login, token, logout, users, chat, messages, marks, changes, health])
+  app.route('/', resource);
 app.route('/', docs(app));

@@ -1,23 +1,26 @@
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
+import { authenticateForConversation } from '../auth/authenticate.ts';
 import { refusedFor, TokenRefused, verifyToken } from '../auth/tokens.ts';
-import { findAdmission } from '../directory/access.ts';
-import { connectRequest, readRefusal } from '../conversation/connection.ts';
+import { FULL_RETRY_MS } from '../config.ts';
+import { connectRequest, readRefusal, type Cursor } from '../conversation/connection.ts';
 import { directory } from '../directory/database.ts';
 import { log, logError } from '../log.ts';
 import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
+import { encodeFrame, errorFrame } from '../protocol/server-frames.ts';
 import { parseUuid } from '../protocol/uuid.ts';
+import { BEARER_PREFIX, CHAT_V1, offeredVersion } from '../protocol/versions.ts';
 import type { AppEnv } from './app-env.ts';
+import { wholeNumber } from './fields.ts';
 import { describe } from './openapi/describe.ts';
 import { bearerToken } from './middleware/bearer.ts';
 import { isAllowedOrigin } from './middleware/origin.ts';
 import { errorBody } from './openapi/schemas.ts';
 
-/** The subprotocol of our own protocol. A socket that does not offer it speaks the original's plain frames. */
-const CHAT_V1 = 'chat.v1';
-const BEARER_PREFIX = 'bearer.';
+/** A query parameter that is a whole number. */
+const count = wholeNumber(0);
 
-/** A refused handshake. Plain sockets see the status 403 and the text, chat.v1 sockets the close code. */
+/** A refused handshake. Plain sockets see an HTTP status and the text, chat.v1 sockets the close code. */
 class SocketRefused extends Error {
   override readonly name = 'SocketRefused';
   constructor(
@@ -40,17 +43,25 @@ chatSocket.get(
   describe({
     summary: 'Open a socket in a conversation',
     description:
-      'A WebSocket upgrade. The access token travels in `Authorization: Bearer`, or as `?token=`. ' +
-      'The socket speaks the frames of the original app: `{"message", "recipient_id"}` in both directions.',
+      'A WebSocket upgrade. With the subprotocols `chat.v1, bearer.<access token>` the socket speaks chat.v1, which ' +
+      '`/api/asyncapi/` describes, and a refusal is a close code. Without `chat.v1` the token travels in ' +
+      '`Authorization: Bearer` or as `?token=`, and the socket speaks the frames of the original app: ' +
+      '`{"message", "recipient_id"}` in both directions.',
     tags: ['Conversations'],
     bearer: false,
     query: v.object({
       token: v.pipe(v.optional(v.string()), v.description('The access token, for clients that cannot set headers.')),
+      after: v.pipe(
+        v.optional(count),
+        v.description('Of chat.v1: the `rev` up to which the client has everything, to go on from there.'),
+      ),
+      epoch: v.pipe(v.optional(count), v.description('Of chat.v1: the `epoch` that `after` belongs to.')),
     }),
     responses: {
       101: { description: 'The socket is open.' },
       403: { description: 'The token, the origin or the conversation is not one that may connect.', schema: errorBody },
       426: { description: 'The request is not an upgrade.', schema: errorBody },
+      503: { description: 'The conversation has as many sockets as it may have.', schema: errorBody },
     },
   }),
   async (c) => {
@@ -59,54 +70,78 @@ chatSocket.get(
       return c.json(body, 426, { Upgrade: 'websocket' });
     }
     const offered = subprotocols(c);
+    const version = offeredVersion(offered);
     try {
-      return await connect(c, offered);
+      return await connect(c, offered, version);
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal) log('socket_refused', { request_id: c.get('requestId'), code: refusal.code });
-      if (!offered.includes(CHAT_V1)) {
-        if (refusal) return c.json({ detail: refusal.message, code: refusal.code }, 403);
-        throw error;
+      if (version !== undefined) {
+        if (refusal) return closedSocket(version, refusal);
+        logError('connect_failed', error, { request_id: c.get('requestId') });
+        const failure = new SocketRefused('internal_error', CLOSE.internalError, 'The server failed. Connect again.');
+        return closedSocket(version, failure);
       }
-      if (refusal) return closedChatV1(refusal.closeCode, refusal.message);
-      logError('connect_failed', error, { request_id: c.get('requestId') });
-      return closedChatV1(CLOSE.internalError, 'The server failed. Connect again.');
+      if (!refusal) throw error;
+      const body = { detail: refusal.message, code: refusal.code };
+      if (refusal.code !== 'conversation_full') return c.json(body, 403);
+      return c.json(body, 503, { 'Retry-After': String(FULL_RETRY_MS / 1000) });
     }
   },
 );
 
-async function connect(c: Context<AppEnv>, offered: readonly string[]): Promise<Response> {
-  const now = Date.now();
+async function connect(c: Context<AppEnv>, offered: readonly string[], version: string | undefined): Promise<Response> {
   const origin = c.req.header('Origin');
   if (origin !== undefined && !isAllowedOrigin(origin, c.req.url)) {
     throw new SocketRefused('origin_not_allowed', CLOSE.forbidden, 'Pages of this origin may not open sockets here.');
   }
-  const conversationId = parseUuid(c.req.param('id') ?? '');
-  const claims = await verifyToken(credential(c, offered), 'access', Math.floor(now / 1000));
-  if (conversationId === undefined) throw unknownConversation();
-
-  const { denial, conversation, isMember } = await findAdmission(directory(c.env.DB), claims, conversationId, now);
-  if (denial) throw refusedFor(denial);
-  if (!conversation) throw unknownConversation();
-  if (!isMember) throw notAMember();
-  if (offered.includes(CHAT_V1)) {
-    throw new SocketRefused('unknown_version', CLOSE.unknownVersion, 'This server does not speak chat.v1 yet.');
+  if (version !== undefined && version !== CHAT_V1) {
+    throw new SocketRefused('unknown_version', CLOSE.unknownVersion, `This server speaks ${CHAT_V1}.`);
   }
+  const conversationId = parseUuid(c.req.param('id') ?? '');
+  const [token, now] = [credential(c, offered), Date.now()];
+  if (conversationId === undefined) {
+    await verifyToken(token, 'access', Math.floor(now / 1000));
+    throw unknownConversation();
+  }
+  const { claims, admission } = await authenticateForConversation(directory(c.env.DB), token, conversationId, now);
+  if (!admission.conversation) throw unknownConversation();
+  if (!admission.isMember) throw notAMember();
+  const cursor = version === CHAT_V1 ? readCursor(c) : undefined;
   c.set('caller', { user_id: claims.user_id, session_id: claims.session_id });
   const answer = await c.env.CONVERSATIONS.getByName(conversationId).fetch(
     connectRequest({
       conversation_id: conversationId,
-      ...conversation,
+      ...admission.conversation,
       user_id: claims.user_id,
       session_id: claims.session_id,
       expires_at: claims.exp * 1000,
       request_id: c.get('requestId'),
+      protocol: version === CHAT_V1 ? 'chat.v1' : 'plain',
+      cursor,
     }),
   );
   if (answer.status === 101) return answer;
   // Something changed while the request was on its way here: the object knows better.
   const { reason } = await readRefusal(answer);
-  throw reason === 'session_ended' ? refusedFor(reason) : notAMember();
+  switch (reason) {
+    case 'session_ended':
+      throw refusedFor(reason);
+    case 'not_a_member':
+      throw notAMember();
+    case 'conversation_full':
+      throw new SocketRefused(reason, CLOSE.full, 'This conversation has as many sockets as it may have.');
+  }
+}
+
+/** Where the client is; undefined if it does not say. @throws SocketRefused */
+function readCursor(c: Context<AppEnv>): Cursor | undefined {
+  const { after, epoch } = c.req.query();
+  if (after === undefined && epoch === undefined) return undefined;
+  const result = v.safeParse(v.object({ after: count, epoch: count }), { after, epoch });
+  if (result.success) return result.output;
+  const message = '"after" and "epoch" are whole numbers, and given together or not at all.';
+  throw new SocketRefused('bad_cursor', CLOSE.badRequest, message);
 }
 
 /** The access token: from the subprotocols, the Authorization header or, as the original has it, the query. */
@@ -140,12 +175,15 @@ function refusalOf(error: unknown): SocketRefused | undefined {
 }
 
 /**
- * Accepts a chat.v1 socket only to close it: a browser can't read the status of a refused upgrade, but it can read a
- * close code. Not hibernating, so that the close goes through at once.
+ * Accepts a socket of our own protocol only to close it: a browser can't read the status of a refused upgrade, but it
+ * can read a close code. Not hibernating, so that the close goes through at once.
  */
-function closedChatV1(code: CloseCode, reason: string): Response {
+function closedSocket(version: string, { code, closeCode, message }: SocketRefused): Response {
   const { 0: client, 1: server } = new WebSocketPair();
   server.accept();
-  server.close(code, reason);
-  return new Response(null, { status: 101, webSocket: client, headers: { 'Sec-WebSocket-Protocol': CHAT_V1 } });
+  if (code === 'conversation_full') {
+    server.send(encodeFrame(errorFrame(code, message, { retry_after_ms: FULL_RETRY_MS })));
+  }
+  server.close(closeCode, message);
+  return new Response(null, { status: 101, webSocket: client, headers: { 'Sec-WebSocket-Protocol': version } });
 }

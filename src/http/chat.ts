@@ -6,8 +6,8 @@ import { openDirectConversation } from '../directory/conversations.ts';
 import type { AppEnv } from './app-env.ts';
 import { bearer } from './middleware/bearer.ts';
 import { readQuery } from './body.ts';
-import { ApiError, notFound } from './errors.ts';
-import { positiveInteger } from './fields.ts';
+import { ApiError, notAMember, notFound } from './errors.ts';
+import { wholeNumber } from './fields.ts';
 import { describe } from './openapi/describe.ts';
 import { errorBody, fieldErrorsBody, publicUser, schema } from './openapi/schemas.ts';
 import { pathId } from './middleware/path-id.ts';
@@ -35,7 +35,7 @@ const selfRefused = v.strictObject({ success: v.literal(false), msg: v.string(),
 
 const query = v.object({
   before: v.pipe(
-    v.optional(positiveInteger),
+    v.optional(wholeNumber(1)),
     v.description('Only messages older than this one: a number from `data.next`.'),
   ),
 });
@@ -50,7 +50,7 @@ chat.get(
     summary: 'Open the conversation with a user',
     description:
       `Creates it the first time; from then on both sides get the same id. Holds the newest ${PAGE_SIZE} messages, ` +
-      'newest first. `data.next`, where present, is the path of the page with older ones.',
+      'newest first. `data.next`, where present, is the path of the page with older ones; a page before that may be short.',
     tags: ['Conversations'],
     bearer: true,
     query,
@@ -74,10 +74,9 @@ chat.get(
     if (!conversation) throw notFound('No UserAccount matches the given query.');
     const { id, ...version } = conversation;
     const page = await c.env.CONVERSATIONS.getByName(id).history(version, user_id, { before, limit: PAGE_SIZE });
-    if (!page) throw new ApiError(403, { detail: 'You are not a member of this conversation.', code: 'not_a_member' });
+    if (!page) throw notAMember();
 
-    const oldest = page.messages.at(-1);
-    const next = page.more && oldest ? `/api/users/${peerId}/chat/?before=${oldest.n}` : undefined;
+    const next = page.next === undefined ? undefined : `/api/users/${peerId}/chat/?before=${page.next}`;
     if (next !== undefined) c.header('Link', `<${next}>; rel="next"`);
     return c.json({
       success: true,

@@ -45,6 +45,11 @@ export function notFound(detail = 'Not found.'): ApiError {
   return new ApiError(404, { detail });
 }
 
+/** 403 for a conversation of other people. */
+export function notAMember(): ApiError {
+  return new ApiError(403, { detail: 'You are not a member of this conversation.', code: 'not_a_member' });
+}
+
 /** Any error as an answer. What is not expected is logged, and answered 500 with no more than the request's id. */
 export const onError: ErrorHandler<AppEnv> = (error, c) => {
   if (error instanceof ApiError) return c.json(error.body, error.status, error.headers);

@@ -1,8 +1,14 @@
 import * as v from 'valibot';
 import type { JsonSchema } from '@valibot/to-json-schema';
 import { isEmailAddress } from '../auth/email-address.ts';
-import { EMAIL_MAX_LENGTH, NAME_MAX_LENGTH, PASSWORD_MAX_BYTES, PASSWORD_MAX_LENGTH } from '../config.ts';
-import { codePoints, utf8Bytes } from '../protocol/text.ts';
+import {
+  EMAIL_MAX_LENGTH,
+  MESSAGE_MAX_LENGTH,
+  NAME_MAX_LENGTH,
+  PASSWORD_MAX_BYTES,
+  PASSWORD_MAX_LENGTH,
+} from '../config.ts';
+import { codePoints, messageProblem, utf8Bytes } from '../protocol/text.ts';
 import { parseUuid } from '../protocol/uuid.ts';
 
 /** Django REST Framework's words for a field that is not there. */
@@ -78,13 +84,43 @@ function problems(text: string, maxLength: number | undefined): string[] {
   return found;
 }
 
-/** A query parameter that is a whole number of at least 1. */
-export const positiveInteger = v.pipe(
-  v.string(),
-  v.regex(/^\d+$/, 'A valid integer is required.'),
-  v.transform(Number),
-  v.safeInteger('A valid integer is required.'),
-  v.minValue(1, 'Ensure this value is greater than or equal to 1.'),
+/** A query parameter that is a whole number between two others. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER) {
+  return v.pipe(
+    v.string(),
+    v.regex(/^\d+$/, 'A valid integer is required.'),
+    v.rawTransform<string, number>(({ dataset, addIssue, NEVER }) => {
+      const number = Number(dataset.value);
+      if (Number.isSafeInteger(number)) return number;
+      addIssue({ message: 'A valid integer is required.' });
+      return NEVER;
+    }),
+    v.minValue(least, `Ensure this value is greater than or equal to ${least}.`),
+    v.maxValue(most, `Ensure this value is less than or equal to ${most}.`),
+  );
+}
+
+/** A whole number in a body: as JSON's number, or, from a form, as its digits. */
+export function wholeNumberField(least: number) {
+  return v.pipe(
+    v.union([v.number(), v.string()], 'A valid integer is required.'),
+    v.rawTransform<number | string, number>(({ dataset, addIssue, NEVER }) => {
+      const result = v.safeParse(wholeNumber(least), String(dataset.value));
+      if (result.success) return result.output;
+      addIssue({ message: result.issues[0].message });
+      return NEVER;
+    }),
+  );
+}
+
+/** The text of a message, as typed: the rules of a frame's text. */
+export const messageField = v.pipe(
+  v.string('Not a valid string.'),
+  v.rawCheck(({ dataset, addIssue }) => {
+    const problem = dataset.typed ? messageProblem(dataset.value) : undefined;
+    if (problem !== undefined) addIssue({ message: `This field ${problem}` });
+  }),
+  v.metadata({ minLength: 1, maxLength: MESSAGE_MAX_LENGTH }),
 );
 
 /** A query parameter that is an id, in any spelling. */

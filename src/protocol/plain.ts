@@ -1,5 +1,5 @@
-import { ERROR_ECHO_MAX_LENGTH, MESSAGE_MAX_LENGTH } from '../config.ts';
-import { codePoints } from './text.ts';
+import { ERROR_ECHO_MAX_LENGTH } from '../config.ts';
+import { messageProblem } from './text.ts';
 import { parseUuid } from './uuid.ts';
 
 /**
@@ -46,7 +46,7 @@ export function decodePlainFrame(frame: string, userId: string, peerId: string |
   if (recipient !== peerId) return invalid('Error: Conversation matching query does not exist.');
 
   if (typeof message !== 'string') return invalid('Error: "message" is not a string.');
-  const problem = textProblem(message);
+  const problem = messageProblem(message);
   if (problem !== undefined) return invalid(`Error: "message" ${problem}`);
   return { kind: 'message', message, recipient_id };
 }
@@ -71,15 +71,6 @@ function parseObject(frame: string): Record<string, unknown> | string {
     return 'Error: The frame is not a JSON object with "message" and "recipient_id".';
   }
   return body as Record<string, unknown>;
-}
-
-function textProblem(text: string): string | undefined {
-  if (text.trim() === '') return 'is blank.';
-  if (!text.isWellFormed()) return 'contains half of a surrogate pair.';
-  if (text.length > MESSAGE_MAX_LENGTH && codePoints(text) > MESSAGE_MAX_LENGTH) {
-    return `is longer than ${MESSAGE_MAX_LENGTH} characters.`;
-  }
-  return undefined;
 }
 
 function excerpt(value: unknown): string {

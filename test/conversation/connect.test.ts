@@ -5,7 +5,6 @@ import { settings } from '../../src/settings.ts';
 import { api, HOST } from '../helpers/api.ts';
 import { objectOf, storedMessages, storedTexts } from '../helpers/conversation.ts';
 import { countQueries } from '../helpers/d1.ts';
-import { breakD1 } from '../helpers/faults.ts';
 import { pairInConversation, signedIn } from '../helpers/people.ts';
 import { connect, TestSocket, upgrade } from '../helpers/socket.ts';
 import { resign } from '../helpers/tokens.ts';
@@ -20,11 +19,7 @@ async function refusal(answer: Response | Promise<Response>) {
   return { status, ...(await (await answer).json<Record<string, unknown>>()) };
 }
 
-const offer = (token?: string) => ({ protocols: token === undefined ? ['chat.v1'] : ['chat.v1', `bearer.${token}`] });
-
 const both = (first: string, second: string) => ({ query: `?token=${first}&token=${second}` });
-
-const elsewhere = (token: string) => ({ query: `?token=${token}`, headers: { Authorization: `Bearer ${token}` } });
 
 const attempt = async (origin?: string) => {
   const { john, conversationId } = await pairInConversation();
@@ -148,98 +143,10 @@ describe('a plain socket is refused with 403 and a reason', () => {
   });
 });
 
-describe('a socket that offers chat.v1', () => {
-  test('is accepted with that protocol and closed with 4426, until the server speaks it', async () => {
-    const { john, conversationId } = await pairInConversation();
-    const answer = await upgrade(conversationId, undefined, offer(john.access));
-    expect(answer.status).toBe(101);
-    expect(answer.headers.get('Sec-WebSocket-Protocol')).toBe('chat.v1');
-    if (!answer.webSocket) throw new Error('There is no socket.');
-    expect(await new TestSocket(answer.webSocket).closed).toEqual({
-      code: 4426,
-      reason: 'This server does not speak chat.v1 yet.',
-    });
-  });
-
-  test('is accepted among other protocols, in any place', async () => {
-    const { john, conversationId } = await pairInConversation();
-    const protocols = ['soap', `bearer.${john.access}`, 'chat.v1'];
-    const answer = await upgrade(conversationId, undefined, { protocols });
-    expect(answer.headers.get('Sec-WebSocket-Protocol')).toBe('chat.v1');
-    answer.webSocket?.accept();
-  });
-
-  type Attempt = { token?: string | undefined; id?: string; headers?: Record<string, string> };
-  test.each<[string, number, string, () => Attempt]>([
-    ['nonsense as token', 4401, 'Token is invalid or expired', () => ({ token: 'nonsense' })],
-    ['no token', 4401, 'Authentication credentials were not provided.', () => ({ token: undefined })],
-    ['no such conversation', 4404, 'There is no such conversation.', () => ({ id: crypto.randomUUID() })],
-    ['a malformed conversation id', 4404, 'There is no such conversation.', () => ({ id: 'lobby' })],
-    [
-      'a page of another origin',
-      4403,
-      'Pages of this origin may not open sockets here.',
-      () => ({ headers: { Origin: 'https://evil.example' } }),
-    ],
-  ])('is told why it is refused by a close code: %s', async (_, code, reason, changes) => {
-    const { john, conversationId } = await pairInConversation();
-    const { token, id, headers = {} } = { token: john.access, id: conversationId, ...changes() };
-    const socket = await connect(id, undefined, { ...offer(token), headers });
-    expect(await socket.closed).toEqual({ code, reason });
-  });
-
-  test('of someone who is not a member is closed with 4403', async () => {
-    const { conversationId } = await pairInConversation();
-    const selena = await signedIn('Selena');
-    const socket = await connect(conversationId, undefined, offer(selena.access));
-    expect(await socket.closed).toMatchObject({ code: 4403 });
-  });
-
-  test('of a session that has ended is closed with 4410', async () => {
-    const { john, conversationId } = await pairInConversation();
-    await api('/api/logout/', { json: { refresh: john.refresh } });
-    const socket = await connect(conversationId, undefined, offer(john.access));
-    expect(await socket.closed).toMatchObject({ code: 4410 });
-  });
-
-  test('is told of a fault by 1011, without what it was', async () => {
-    const { john, conversationId } = await pairInConversation();
-    const d1 = breakD1();
-    const socket = await connect(conversationId, undefined, offer(john.access));
-    d1.restore();
-    expect(await socket.closed).toEqual({ code: 1011, reason: 'The server failed. Connect again.' });
-  });
-
-  test('presents its token there before Authorization and the query', async () => {
-    const { john, conversationId } = await pairInConversation();
-    const good = await connect(conversationId, undefined, { ...offer(john.access), ...elsewhere('nonsense') });
-    expect(await good.closed).toMatchObject({ code: 4426 });
-    const bad = await connect(conversationId, undefined, { ...offer('nonsense'), ...elsewhere(john.access) });
-    expect(await bad.closed).toMatchObject({ code: 4401 });
-  });
-
-  test.each([
-    ['Authorization', (token: string) => ({ headers: { Authorization: `Bearer ${token}` } })],
-    ['the query', (token: string) => ({ query: `?token=${token}` })],
-  ])('may present its token in %s', async (_, carry) => {
-    const { john, conversationId } = await pairInConversation();
-    const socket = await connect(conversationId, undefined, { ...offer(), ...carry(john.access) });
-    expect(await socket.closed).toMatchObject({ code: 4426 });
-  });
-
-  test('never wakes an object', async () => {
-    const { john, conversationId } = await pairInConversation();
-    const before = await listDurableObjectIds(env.CONVERSATIONS);
-    await (
-      await connect(conversationId, undefined, offer(john.access))
-    ).closed;
-    expect(await listDurableObjectIds(env.CONVERSATIONS)).toHaveLength(before.length);
-  });
-});
-
 test('a socket that offers only protocols that nobody speaks is a plain one, with none of them', async () => {
   const { john, ray, conversationId } = await pairInConversation();
-  const answer = await upgrade(conversationId, john.access, { protocols: ['soap', 'chat.v2', 'CHAT.V1'] });
+  const protocols = ['soap', 'CHAT.V1', 'chat.v', 'chat.v1x', 'xchat.v1'];
+  const answer = await upgrade(conversationId, john.access, { protocols });
   expect(answer.status).toBe(101);
   expect(answer.headers.get('Sec-WebSocket-Protocol')).toBeNull();
   if (!answer.webSocket) throw new Error('There is no socket.');

@@ -161,7 +161,7 @@ describe('the log', () => {
     await johns.closed;
     const events = lines().map((line): Record<string, unknown> => JSON.parse(line));
     expect(events).toMatchObject([
-      { event: 'socket_opened', conversation_id: conversationId, user_id: john.id },
+      { event: 'socket_opened', conversation_id: conversationId, user_id: john.id, protocol: 'plain' },
       { event: 'request', method: 'GET', path: `/ws/chat/${conversationId}`, status: 101, user_id: john.id },
       { event: 'socket_closed', conversation_id: conversationId, user_id: john.id, code: 4321, was_clean: true },
     ]);

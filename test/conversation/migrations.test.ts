@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { connectRequest } from '../../src/conversation/connection.ts';
 import { migrate } from '../../src/conversation/migrations.ts';
 import { ConversationStore } from '../../src/conversation/store.ts';
+import { openChat } from '../helpers/chat-socket.ts';
 import {
   connectOf,
   historyOf,
@@ -106,8 +107,16 @@ describe('a store', () => {
 describe('a conversation', () => {
   test('has its own store with these tables', async () => {
     await onFreshStorage((storage) => {
-      new ConversationStore(storage).activeMembers();
-      expect(tablesOf(storage)).toEqual(['directory', 'ended_sessions', 'members', 'messages', 'migrations']);
+      new ConversationStore(storage).allMembers();
+      expect(tablesOf(storage)).toEqual([
+        'directory',
+        'ended_sessions',
+        'members',
+        'messages',
+        'migrations',
+        'operations',
+        'reactions',
+      ]);
     });
   });
 
@@ -120,21 +129,25 @@ describe('a conversation', () => {
       await query(conversationId, sql);
       await evictDurableObject(objectOf(conversationId));
     };
-    await edit('UPDATE migrations SET step = step + 1');
-    await edit("INSERT INTO migrations (step, text) VALUES (0, '-- something')");
+    await edit("UPDATE migrations SET text = '-- ' || text WHERE step = 1");
     johns.say('lost?', ray.id);
     expect(await johns.closed).toEqual({
       code: 1011,
       reason: 'The server failed. Connect again and look at the history.',
     });
 
-    await edit('DELETE FROM migrations WHERE step = 0');
-    await edit('UPDATE migrations SET step = step - 1');
+    await edit('UPDATE migrations SET text = substr(text, 4) WHERE step = 1');
     expect(await historyOf(ray, john)).toEqual(['Hello']);
   });
 });
 
 describe('a store that the first release wrote', () => {
+  const ROWS = [
+    { n: 1, rev: 3, id: '8a0c6d52-56a1-4a55-8f5e-0d7d8f6f7c01', text: 'Hello', created_at: 1763900000000 },
+    { n: 2, rev: 4, id: '8a0c6d52-56a1-4a55-8f5e-0d7d8f6f7c02', text: 'Grüße 😀', created_at: 1763900000001 },
+    { n: 3, rev: 5, id: '8a0c6d52-56a1-4a55-8f5e-0d7d8f6f7c03', text: 'a\0b', created_at: 1763900003000 },
+  ];
+
   test('is opened by this release, with its history', async () => {
     const { john, ray } = await oldConversation();
     expect(await historyOf(john, ray)).toEqual(['Hello', 'Grüße 😀', 'a\0b']);
@@ -149,6 +162,7 @@ describe('a store that the first release wrote', () => {
       n: 4,
       rev: 6,
       sender_id: john.id,
+      ref: null,
       text: 'after the update',
     });
     expect((await storedMembers(conversationId)).get(ray.id)).toMatchObject({
@@ -158,6 +172,75 @@ describe('a store that the first release wrote', () => {
     });
     expect(await storedVersion(conversationId)).toEqual({ version: 1, epoch: 1 });
     expect(await historyOf(ray, john)).toEqual(['Hello', 'Grüße 😀', 'a\0b', 'after the update']);
+  });
+
+  test('has the tables of a new one, with every row, but for refs that no client ever knew', async () => {
+    const { john, ray, conversationId } = await oldConversation();
+    await historyOf(john, ray);
+    const fresh = await pairInConversation();
+    await historyOf(fresh.john, fresh.ray);
+    expect(await tables(conversationId)).toEqual(await tables(fresh.conversationId));
+    const same = { ref: null, reply_to: null, edited_at: null, deleted_at: null };
+    expect(await storedMessages(conversationId)).toEqual([
+      { ...same, ...ROWS[0], sender_id: john.id },
+      { ...same, ...ROWS[1], sender_id: ray.id },
+      { ...same, ...ROWS[2], sender_id: john.id },
+    ]);
+    expect([...(await storedMembers(conversationId)).values()].map(({ rev, last_seen }) => [rev, last_seen])).toEqual(
+      expect.arrayContaining([
+        [1, null],
+        [2, null],
+      ]),
+    );
+  });
+
+  test('welcomes a socket of chat.v1 with all that it has', async () => {
+    const { john, ray, conversationId } = await oldConversation();
+    const { welcome } = await openChat(conversationId, ray.access);
+    expect(welcome).toMatchObject({ epoch: 1, rev: 5, resumed: false });
+    const same = { ref: null, reply_to: null, edited_at: null, deleted_at: null, reactions: [] };
+    expect(welcome.snapshot?.messages).toEqual([
+      { ...same, ...ROWS[0], sender_id: john.id },
+      { ...same, ...ROWS[1], sender_id: ray.id },
+      { ...same, ...ROWS[2], sender_id: john.id },
+    ]);
+    const person = { last_name: 'Doe', role: 'member', read: 0, delivered: 0, left_at: null };
+    expect(welcome.snapshot?.members.toSorted((a, b) => a.rev - b.rev)).toEqual([
+      { ...person, user_id: john.id, rev: 1, first_name: 'John' },
+      { ...person, user_id: ray.id, rev: 2, first_name: 'Ray' },
+    ]);
+  });
+
+  test('lets chat.v1 do with its messages what it may do with any', async () => {
+    const { john, ray, conversationId } = await oldConversation();
+    const johns = await openChat(conversationId, john.access);
+    const rays = await openChat(conversationId, ray.access);
+    expect(await rays.say('after the update', { ref: 'one', reply_to: 1 })).toMatchObject({ n: 4, rev: 6 });
+    expect(await rays.say('and again', { ref: 'one' })).toMatchObject({ n: 4, rev: 6, duplicate: true });
+    expect(await johns.ok({ type: 'edit', n: 1, text: 'Good day' })).toMatchObject({ n: 1, rev: 7 });
+    expect(await rays.ok({ type: 'react', n: 1, emoji: '👍', on: true })).toMatchObject({ n: 1, rev: 8 });
+    expect(await rays.ok({ type: 'delete', n: 2 })).toMatchObject({ n: 2, rev: 9 });
+    johns.send({ type: 'mark', read: 4 });
+    const [changes] = await johns.sync(5);
+    expect(changes).toMatchObject({
+      after: 5,
+      rev: 10,
+      more: false,
+      messages: [
+        { n: 4, rev: 6, text: 'after the update', ref: 'one', reply_to: 1 },
+        { n: 1, rev: 8, text: 'Good day', reactions: [{ emoji: '👍', user_ids: [ray.id] }] },
+        { n: 2, rev: 9, text: null },
+      ],
+      members: [{ user_id: john.id, rev: 10, read: 4, delivered: 4 }],
+    });
+  });
+
+  test('is gone on from by a cursor', async () => {
+    const { john, conversationId } = await oldConversation();
+    const johns = await openChat(conversationId, john.access, { cursor: { after: 4, epoch: 1 } });
+    expect(johns.welcome).toMatchObject({ resumed: true, rev: 5 });
+    expect(johns.welcome.snapshot).toBeUndefined();
+    expect(await johns.sync(4)).toMatchObject([{ rev: 5, messages: [{ n: 3, text: 'a\0b' }], members: [] }]);
   });
 
   test('still knows which sessions have ended', async () => {

@@ -32,10 +32,14 @@ test('the tour works when pasted, and when pasted again', async () => {
   const tour = commandsUnder('Tour');
   const first = await paste(tour);
   expect(first.match(/"success":true,"msg":"User account created successfully\."/g)).toHaveLength(2);
-  expect(first).toMatch(/Ben received \{"message":"Hello Ben","recipient_id":"[0-9a-f-]{36}"\}/);
+  expect(first).toMatch(
+    /Ana is told \{"type":"ok","ref":"tour-1","n":1,"rev":\d+,"id":"[0-9a-f-]{36}","created_at":\d+\}/,
+  );
+  expect(first).toMatch(/Ben sees \[[^\]]*text: 'Hello Ben'/);
   expect(first.match(/"text":"Hello Ben"/g)).toHaveLength(1);
 
   const second = await paste(tour);
   expect(second).toContain('user account with this email already exists.');
-  expect(second.match(/"text":"Hello Ben"/g)).toHaveLength(2);
+  expect(second).toMatch(/Ana is told .*"duplicate":true\}/);
+  expect(second.match(/"text":"Hello Ben"/g)).toHaveLength(1);
 });

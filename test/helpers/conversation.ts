@@ -1,11 +1,12 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { expect } from 'vitest';
-import type { Connect } from '../../src/conversation/connection.ts';
+import { tags, type Connect } from '../../src/conversation/connection.ts';
+import type { Conversation } from '../../src/conversation/conversation.ts';
 import type { StoredMember, StoredMessage } from '../../src/conversation/store.ts';
 import { api } from './api.ts';
 import { versionOf } from './directory.ts';
-import type { Person } from './people.ts';
+import { pairInConversation, type Person } from './people.ts';
 import { connect, type TestSocket } from './socket.ts';
 import { claimsOf } from './tokens.ts';
 
@@ -24,6 +25,7 @@ export async function connectOf(person: { id: string; access: string }, conversa
     session_id,
     expires_at: exp * 1000,
     request_id: 'test',
+    protocol: 'plain',
   };
 }
 
@@ -32,6 +34,29 @@ export async function open(conversationId: string, token: string): Promise<TestS
   const socket = await connect(conversationId, token);
   await socket.settled();
   return socket;
+}
+
+/** john and ray, with a plain socket each. */
+export async function chatting() {
+  const pair = await pairInConversation();
+  const johns = await open(pair.conversationId, pair.john.access);
+  const rays = await open(pair.conversationId, pair.ray.access);
+  return { ...pair, johns, rays };
+}
+
+/** Hands the object a frame of `sender` right after `change`: the frame was on its way to it meanwhile. */
+export async function frameOnItsWay(
+  conversationId: string,
+  sender: { id: string },
+  frame: object,
+  change: (object: Conversation, socket: WebSocket) => Promise<void>,
+): Promise<void> {
+  await runInDurableObject(objectOf(conversationId), async (object, state) => {
+    const [socket] = state.getWebSockets(tags.user(sender.id));
+    if (!socket) throw new Error('The sender has no socket.');
+    await change(object, socket);
+    object.webSocketMessage(socket, JSON.stringify(frame));
+  });
 }
 
 /** What a statement yields on an object's own store. */

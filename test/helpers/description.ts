@@ -10,7 +10,7 @@ export type Answer = { method: string; path: string; status: number; body: unkno
 
 const ERROR: Schema = { $ref: '#/components/schemas/Error' };
 /** What a path may answer to a method that it does not have. */
-const OTHER_METHOD_STATUSES = [204, 400, 401, 404, 405];
+const OTHER_METHOD_STATUSES = [204, 400, 401, 403, 404, 405];
 
 /** Throws if the description does not allow this answer at this path. */
 export function describedBy(description: Description, { method, path, status, body }: Answer): void {

@@ -14,7 +14,12 @@ export function routesOf(of: Pick<Hono<AppEnv>, 'routes'> = app): Route[] {
   });
 }
 
-/** A path that a route answers: with an id in the place of its parameter. */
-export function pathOf({ path }: Route, id: string = crypto.randomUUID()): string {
-  return path.replace(/:\w+/g, id);
+/** What paths name by an id. */
+export type Ids = { userId: string; conversationId: string };
+
+/** A path that a route answers: with an id of the right kind, the first message, and an emoji, in their places. */
+export function pathOf({ path }: Route, { userId, conversationId }: Ids): string {
+  const id = path.startsWith('/api/users/') ? userId : conversationId;
+  const values: Record<string, string> = { id, n: '1', emoji: encodeURIComponent('👍') };
+  return path.replace(/:(\w+)/g, (parameter, name: string) => values[name] ?? parameter);
 }

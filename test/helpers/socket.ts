@@ -78,7 +78,7 @@ export class TestSocket {
   }
 
   /** Frames that have arrived and were not taken. */
-  get pending(): readonly string[] {
+  get pending(): string[] {
     return this.#frames;
   }
 

@@ -1,17 +1,18 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { PAGE_SIZE } from '../../src/config.ts';
+import { HISTORY_SCAN_MAX, PAGE_SIZE } from '../../src/config.ts';
 import { ConversationStore } from '../../src/conversation/store.ts';
 import { api } from '../helpers/api.ts';
+import { query } from '../helpers/conversation.ts';
 import { createPerson, deactivate, pairInConversation, signedIn, type Person } from '../helpers/people.ts';
 import { connect } from '../helpers/socket.ts';
 import { dumpTables } from '../helpers/tables.ts';
 
 type Message = { text: string; sender: { id: string; first_name: string; last_name: string }; created_at: string };
 
-const chat = (caller: Pick<Person, 'access'>, peerId: string, query = '') =>
-  api(`/api/users/${peerId}/chat/${query}`, { token: caller.access });
+const chat = (caller: Pick<Person, 'access'>, peerId: string, search = '') =>
+  api(`/api/users/${peerId}/chat/${search}`, { token: caller.access });
 
 async function membersOf(conversationId: string): Promise<string[]> {
   const { results } = await env.DB.prepare('SELECT user_id FROM members WHERE conversation_id = ?')
@@ -171,6 +172,31 @@ describe('the history', () => {
     for (const text of said) socket.say(text, ray.id);
     await socket.settled();
     expect(textsOf((await chat(ray, john.id)).body.data.messages)).toEqual(said.toReversed());
+  });
+
+  it('holds messages as they now stand, at the time when they were said, and none that were deleted', async () => {
+    const { john, ray, conversationId } = await conversationWith(4);
+    const messages = `/api/conversations/${conversationId}/messages/`;
+    await api(`${messages}2/`, { method: 'PATCH', token: john.access, json: { text: 'edited' } });
+    await api(`${messages}3/`, { method: 'DELETE', token: ray.access });
+    const { body } = await chat(ray, john.id);
+    expect(body.data.messages).toEqual([
+      { text: 'message 4', sender: senderOf(john), created_at: '2026-01-01T00:00:04.000Z' },
+      { text: 'edited', sender: senderOf(john), created_at: '2026-01-01T00:00:02.000Z' },
+      { text: 'message 1', sender: senderOf(ray), created_at: '2026-01-01T00:00:01.000Z' },
+    ]);
+  });
+
+  it('leads on behind a long stretch of deleted messages, by a page that is short', async () => {
+    const { john, ray, conversationId } = await conversationWith(HISTORY_SCAN_MAX + 2);
+    await query(conversationId, 'UPDATE messages SET text = NULL, deleted_at = 1 WHERE n > 2');
+    const { body, headers } = await chat(john, ray.id);
+    expect(body.data.messages).toEqual([]);
+    expect(body.data.next).toBe(`/api/users/${ray.id}/chat/?before=3`);
+    expect(headers.get('Link')).toBe(`<${body.data.next}>; rel="next"`);
+    const older = await api(body.data.next, { token: john.access });
+    expect(textsOf(older.body.data.messages)).toEqual(texts(2, 1));
+    expect(older.body.data).not.toHaveProperty('next');
   });
 
   it('of up to 100 messages is one page', async () => {

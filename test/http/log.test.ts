@@ -1,6 +1,7 @@
 import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { api } from '../helpers/api.ts';
+import { openChat } from '../helpers/chat-socket.ts';
 import { breakD1 } from '../helpers/faults.ts';
 import { createPerson, pairInConversation, PASSWORD, signedIn } from '../helpers/people.ts';
 import { connect, upgrade } from '../helpers/socket.ts';
@@ -86,10 +87,18 @@ describe('a socket', () => {
     const [request] = linesOf('request');
     expect(request).toMatchObject({ status: 101, user_id: john.id });
     const ids = { conversation_id: conversationId, user_id: john.id };
-    expect(linesOf('socket_opened')).toEqual([{ event: 'socket_opened', request_id: request?.['request_id'], ...ids }]);
+    expect(linesOf('socket_opened')).toEqual([
+      { event: 'socket_opened', request_id: request?.['request_id'], protocol: 'plain', ...ids },
+    ]);
     socket.close(1000, 'done');
     await socket.closed;
     expect(linesOf('socket_closed')).toEqual([{ event: 'socket_closed', code: 1000, was_clean: true, ...ids }]);
+  });
+
+  it('writes which protocol it speaks', async () => {
+    const { john, conversationId } = await pairInConversation();
+    await openChat(conversationId, john.access);
+    expect(linesOf('socket_opened')).toMatchObject([{ conversation_id: conversationId, protocol: 'chat.v1' }]);
   });
 
   it('writes why it was refused', async () => {
@@ -108,6 +117,18 @@ describe('a socket', () => {
     const socket = await connect(conversationId, john.access);
     const before = written.length;
     socket.say('Hello', ray.id);
+    await socket.settled();
+    expect(written).toHaveLength(before);
+  });
+
+  it('writes nothing for a frame of chat.v1, whatever it is answered', async () => {
+    const { john, conversationId } = await pairInConversation();
+    const socket = await openChat(conversationId, john.access);
+    const before = written.length;
+    await socket.say('Hello');
+    await socket.ok({ type: 'edit', n: 1, text: 'Hello?' });
+    expect(await socket.refused({ type: 'delete', n: 2 })).toBe('no_such_message');
+    socket.sendRaw('nonsense');
     await socket.settled();
     expect(written).toHaveLength(before);
   });
@@ -201,6 +222,19 @@ describe('no line ever holds', () => {
     socket.say({ text }, peer.id);
     socket.send(text);
     await socket.settled();
+    const chatSocket = await openChat(chat.data.id, token);
+    const { n } = await chatSocket.say(text, { ref: text });
+    await chatSocket.ok({ type: 'edit', n, text: `${text}!` });
+    await chatSocket.refused({ type: 'edit', n: n + 1, text });
+    chatSocket.sendRaw(JSON.stringify({ type: text, text }));
+    await chatSocket.settled();
+    const messages = `/api/conversations/${chat.data.id}/messages/`;
+    await api(messages, { token, json: { text }, headers: { 'Idempotency-Key': text } });
+    await api(messages, { token, json: { text: [text] } });
+    await api(`${messages}${n}/`, { method: 'PATCH', token, json: { text } });
+    await api(`${messages}${n}/reactions/${encodeURIComponent('👍')}/`, { method: 'PUT', token });
+    await api(`${messages}?before=${encodeURIComponent(text)}`, { token });
+    await api(`/api/conversations/${chat.data.id}/changes/`, { token });
     await api(`/api/users/${peer.id}/chat/`, { token });
     await api('/api/token/verify/', { json: { token } });
     const { body: next } = await api('/api/token/refresh/', { json: { refresh: tokens.refresh } });
@@ -211,6 +245,7 @@ describe('no line ever holds', () => {
     await api('/api/users/', { token });
     await api('/api/users/', { headers: { Authorization: `Bearer ${token} ${token}` } });
     await socket.closed;
+    await chatSocket.closed;
   }
 
   const found = () => [...forbidden].filter((secret) => written.join('\n').toLowerCase().includes(secret));

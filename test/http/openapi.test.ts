@@ -127,11 +127,11 @@ describe('the description', () => {
     }
   });
 
-  it('declares no parameter twice, and describes those of a query', () => {
+  it('declares no parameter twice, and describes those of a query and those in a header', () => {
     for (const { operation } of operations) {
       const parameters = operation.parameters ?? [];
       expect(new Set(parameters.map((one) => `${one.in} ${one.name}`))).toHaveLength(parameters.length);
-      for (const { description } of parameters.filter((one) => one.in === 'query')) expect(description).toBeTruthy();
+      for (const { description } of parameters.filter((one) => one.in !== 'path')) expect(description).toBeTruthy();
     }
   });
 
@@ -146,10 +146,12 @@ describe('the description', () => {
     }
   });
 
-  it('gives a body to POST and to nothing else, in every form in which it is read', () => {
+  it('gives a body to POST and PATCH and to nothing else, in every form in which it is read', () => {
     for (const { method, operation } of operations) {
       expect(Object.keys(operation.requestBody?.content ?? {})).toEqual(
-        method === 'post' ? ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data'] : [],
+        ['post', 'patch'].includes(method)
+          ? ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data']
+          : [],
       );
     }
   });
@@ -213,10 +215,11 @@ describe('the documentation page', () => {
     expect(page).not.toMatch(/@import|url\(|javascript:|https?:\/\//i);
   });
 
-  it('links to nothing but itself and the description', () => {
+  it('links to nothing but itself and the two descriptions', () => {
     const links = [...page.matchAll(/href="([^"]*)"/g)].map(([, target]) => target ?? '');
     expect(links.length).toBeGreaterThan(0);
-    for (const link of links) expect(link).toMatch(/^(#[\w-]+|\/api\/schema\/)$/);
+    for (const link of links) expect(link).toMatch(/^(#[\w-]+|\/api\/schema\/|\/api\/asyncapi\/)$/);
+    for (const link of ['/api/schema/', '/api/asyncapi/']) expect(links).toContain(link);
   });
 
   it('has what its links lead to', () => {

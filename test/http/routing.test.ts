@@ -1,6 +1,7 @@
 import { exports } from 'cloudflare:workers';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { api, HOST, type ApiInit } from '../helpers/api.ts';
+import { open } from '../helpers/conversation.ts';
 import { breakD1 } from '../helpers/faults.ts';
 import { pairInConversation, signedIn, type Person } from '../helpers/people.ts';
 import { pathOf, routesOf } from '../helpers/routes.ts';
@@ -14,6 +15,10 @@ let conversationId: string;
 
 beforeAll(async () => {
   ({ john, ray, conversationId } = await pairInConversation());
+  // The message that paths name.
+  const socket = await open(conversationId, john.access);
+  socket.say('Hello', ray.id);
+  await socket.next();
 });
 
 afterEach(() => {
@@ -27,7 +32,7 @@ const PATHS = [...Map.groupBy(routesOf(), ({ path }) => path)].map(([path, route
   return { path, allow, methods: new Set(allow) };
 });
 
-const concrete = (path: string) => pathOf({ method: 'GET', path }, path.startsWith('/ws/') ? conversationId : ray.id);
+const concrete = (path: string) => pathOf({ method: 'GET', path }, { userId: ray.id, conversationId });
 const allowed = (headers: Headers) => new Set(headers.get('Allow')?.split(', '));
 
 /** An answer as it is, for paths and types that the API's description does not cover. */
@@ -43,7 +48,7 @@ const preflight = (origin: string, path = '/api/users/') =>
     headers: {
       Origin: origin,
       'Access-Control-Request-Method': 'GET',
-      'Access-Control-Request-Headers': 'authorization,content-type',
+      'Access-Control-Request-Headers': 'authorization,content-type,idempotency-key',
     },
   });
 const corsHeaders = (headers: Headers) => [...headers.keys()].filter((name) => name.startsWith('access-control-'));
@@ -51,9 +56,9 @@ const corsHeaders = (headers: Headers) => [...headers.keys()].filter((name) => n
 describe('a path', () => {
   it.each(PATHS.filter(({ path }) => path !== '/'))(
     'works with and without a trailing slash: $path',
-    async ({ path, methods }) => {
-      const method = methods.has('GET') ? 'GET' : 'POST';
-      const init: ApiInit = { method, token: john.access, ...(method === 'POST' && { json: {} }) };
+    async ({ path, allow, methods }) => {
+      const method = methods.has('GET') ? 'GET' : (allow[0] ?? '');
+      const init: ApiInit = { method, token: john.access, ...(method !== 'GET' && { json: {} }) };
       const [without, slashed] = [await api(concrete(path), init), await api(`${concrete(path)}/`, init)];
       expect(without.status).not.toBe(404);
       expect({ status: slashed.status, body: slashed.body }).toEqual({ status: without.status, body: without.body });
@@ -69,6 +74,13 @@ describe('a path', () => {
     '/api/users//chat/',
     '/api//users/',
     '/api/users//',
+    '/api/conversations/',
+    '/api/conversations/00000000-0000-4000-8000-000000000000/',
+    '/api/conversations/x/messages/',
+    '/api/conversations//messages/',
+    '/api/conversations/x/messages/1/',
+    '/api/conversations/x/marks/',
+    '/api/conversations/x/changes/',
     '/API/USERS/',
     '/api/users/../../etc/passwd',
     '/admin/',
@@ -123,6 +135,17 @@ describe('a method', () => {
     },
   );
 
+  it('comes after the membership, in a conversation', async () => {
+    const { access } = await signedIn();
+    for (const { path } of PATHS.filter((one) => one.path.startsWith('/api/conversations/'))) {
+      expect(await api(concrete(path), { method: 'POST', json: { text: 'x' } })).toMatchObject({ status: 401 });
+      expect(await api(concrete(path), { method: 'POST', json: { text: 'x' }, token: access })).toMatchObject({
+        status: 403,
+        body: { code: 'not_a_member' },
+      });
+    }
+  });
+
   it.each(PATHS)('OPTIONS tells anyone, 204, what a path has: $path', async ({ path, allow }) => {
     const { status, text, headers } = await api(concrete(path), { method: 'OPTIONS' });
     expect(status).toBe(204);
@@ -169,7 +192,7 @@ describe('another origin', () => {
     expect(status).toBe(204);
     expect(headers.get('Access-Control-Allow-Origin')).toBe(origin);
     expect(headers.get('Access-Control-Allow-Methods')?.split(',')).toEqual(METHODS);
-    expect(headers.get('Access-Control-Allow-Headers')).toBe('Authorization,Content-Type');
+    expect(headers.get('Access-Control-Allow-Headers')).toBe('Authorization,Content-Type,Idempotency-Key');
     expect(headers.get('Vary')).toContain('Origin');
   });
 

@@ -1,16 +1,32 @@
 import type { Context } from 'hono';
 import { createMiddleware } from 'hono/factory';
-import { authenticate } from '../../auth/authenticate.ts';
+import { authenticate, authenticateForConversation } from '../../auth/authenticate.ts';
 import { TokenRefused } from '../../auth/tokens.ts';
 import { directory } from '../../directory/database.ts';
 import type { AppEnv } from '../app-env.ts';
-import { unauthorized, type ApiError } from '../errors.ts';
+import { notAMember, notFound, unauthorized, type ApiError } from '../errors.ts';
 
 /** Lets a request pass whose `Authorization: Bearer` holds a good access token; the others are answered 401. */
 export const bearer = createMiddleware<AppEnv>(async (c, next) => {
   // OPTIONS says what is allowed to anyone: a preflight carries no token.
   if (c.req.method !== 'OPTIONS' && !(await authenticateCaller(c))) {
     throw unauthorized('Authentication credentials were not provided.');
+  }
+  await next();
+});
+
+/** Lets a request pass whose caller is a member of the conversation that the path names. Needs `pathId` before it. */
+export const member = createMiddleware<AppEnv>(async (c, next) => {
+  if (c.req.method !== 'OPTIONS') {
+    const caller = await withBearer(c, (token) =>
+      authenticateForConversation(directory(c.env.DB), token, c.get('id'), Date.now()),
+    );
+    if (!caller) throw unauthorized('Authentication credentials were not provided.');
+    const { claims, admission } = caller;
+    c.set('caller', { user_id: claims.user_id, session_id: claims.session_id });
+    if (!admission.conversation) throw notFound('There is no such conversation.');
+    if (!admission.isMember) throw notAMember();
+    c.set('conversation', admission.conversation);
   }
   await next();
 });
@@ -33,15 +49,20 @@ export function bearerToken(c: Context<AppEnv>): string | undefined {
 
 /** @returns false if the request carries no bearer token */
 async function authenticateCaller(c: Context<AppEnv>): Promise<boolean> {
+  const claims = await withBearer(c, (token) => authenticate(directory(c.env.DB), token, Date.now()));
+  if (claims) c.set('caller', { user_id: claims.user_id, session_id: claims.session_id });
+  return claims !== undefined;
+}
+
+/** What `verify` makes of the request's bearer token, its refusal as an answer; undefined if there is no token. */
+async function withBearer<T>(c: Context<AppEnv>, verify: (token: string) => Promise<T>): Promise<T | undefined> {
   const token = bearerToken(c);
-  if (token === undefined) return false;
+  if (token === undefined) return undefined;
   if (token === '') {
     throw unauthorized('Authorization header must contain two space-delimited values', 'bad_authorization_header');
   }
   try {
-    const { user_id, session_id } = await authenticate(directory(c.env.DB), token, Date.now());
-    c.set('caller', { user_id, session_id });
-    return true;
+    return await verify(token);
   } catch (error) {
     throw error instanceof TokenRefused ? accessTokenRefused(error) : error;
   }

@@ -35,7 +35,7 @@ export const corsHeaders = createMiddleware<AppEnv>(async (c, next) => {
 const withCors = cors({
   origin: (origin) => origin,
   allowMethods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-  allowHeaders: ['Authorization', 'Content-Type'],
+  allowHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key'],
   exposeHeaders: ['Link', 'Retry-After', 'X-Request-Id'],
   maxAge: 86_400,
 });

@@ -7,7 +7,7 @@ import type { FieldsSchema } from '../body.ts';
 import { errorBody, fieldErrorsOrError, jsonSchema, namedJsonSchemas, type AnySchema } from './schemas.ts';
 
 /** The sections of the description, in order. */
-const TAGS = ['Accounts', 'Sessions', 'Users', 'Conversations', 'Service'] as const;
+const TAGS = ['Accounts', 'Sessions', 'Users', 'Conversations', 'Messages', 'Service'] as const;
 
 /** What the API's description says of a route. */
 type RouteDescription = {
@@ -21,6 +21,10 @@ type RouteDescription = {
   body?: FieldsSchema;
   /** Query parameters, all of them optional. */
   query?: FieldsSchema;
+  /** Request headers, all of them optional. */
+  headers?: FieldsSchema;
+  /** Whether it asks a conversation for something, as one of its members. */
+  member?: true;
   /** The answers by status, but for those that any route of this kind may give. */
   responses: Record<number, { description: string; schema?: AnySchema }>;
 };
@@ -35,6 +39,12 @@ export const hasherBusy = {
 const tokenRefused = {
   description: 'The token is missing, invalid, expired or its session has ended.',
   schema: errorBody,
+};
+
+const memberResponses = {
+  403: { description: 'The caller is not a member of the conversation.', schema: errorBody },
+  404: { description: 'There is no such conversation, or nothing of this name in it.', schema: errorBody },
+  429: { description: 'Too much at once; `Retry-After` says when to try again.', schema: errorBody },
 };
 
 /**
@@ -52,13 +62,14 @@ export function describe(route: RouteDescription) {
     responses[415] = { description: 'The body is neither JSON nor a form.', schema: errorBody };
   }
   if (route.bearer) responses[401] = tokenRefused;
+  if (route.member) Object.assign(responses, { ...memberResponses, ...route.responses });
   return describeRoute({
     summary: route.summary,
     ...(route.description && { description: route.description }),
     tags: route.tags,
     security: route.bearer ? [{ bearer: [] }] : [],
     ...(route.body && { requestBody: requestBody(route.body) }),
-    ...(route.query && { parameters: Object.entries(route.query.entries).map(queryParameter) }),
+    ...((route.query || route.headers) && { parameters: parameters(route) }),
     responses: Object.fromEntries(
       Object.entries(responses).map(([status, { description, schema }]) => [
         status,
@@ -83,8 +94,18 @@ function requestBody(body: FieldsSchema) {
   };
 }
 
-function queryParameter([name, entry]: [string, v.ObjectEntries[string]]) {
-  return { in: 'query', name, description: v.getDescription(entry), required: false, schema: jsonSchema(entry) };
+function parameters({ query, headers }: RouteDescription) {
+  return [...parametersIn('query', query?.entries), ...parametersIn('header', headers?.entries)];
+}
+
+function parametersIn(where: 'query' | 'header', entries: v.ObjectEntries = {}) {
+  return Object.entries(entries).map(([name, entry]) => ({
+    in: where,
+    name,
+    description: v.getDescription(entry),
+    required: false,
+    schema: jsonSchema(entry),
+  }));
 }
 
 /** See {@link openApiDocument}. */

@@ -50,7 +50,10 @@ export function docsPage(document: OpenApiDocument) {
         <header>
           <h1>${document.info.title} <small>${document.info.version}</small></h1>
           <p>${document.info.description}</p>
-          <p>As OpenAPI 3.1: <a href="/api/schema/">/api/schema/</a></p>
+          <p>
+            As OpenAPI 3.1: <a href="/api/schema/">/api/schema/</a>. The protocol of the sockets as AsyncAPI 3:
+            <a href="/api/asyncapi/">/api/asyncapi/</a>
+          </p>
           <nav>${sections.map(([tag]) => html`<a href="#${tag}">${tag}</a> `)}<a href="#schemas">Schemas</a></nav>
         </header>
         <main>
@@ -153,6 +156,7 @@ article { border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1r
 code { font: .9em ui-monospace, monospace; background: var(--soft); padding: .1em .3em; border-radius: .25em; }
 .method { display: inline-block; min-width: 3.5em; font: bold .85em ui-monospace, monospace; }
 .get { color: light-dark(#0b6b3a, #67d493); }
+.delete { color: light-dark(#a3243b, #ff8fa3); }
 .post { color: light-dark(#8a4b00, #f0b35f); }
 dl { display: grid; grid-template-columns: minmax(4rem, max-content) 1fr; gap: .2rem 1rem; margin: .6rem 0 0; }
 dt { font-weight: 600; }

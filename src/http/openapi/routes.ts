@@ -1,12 +1,14 @@
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { AppEnv } from '../app-env.ts';
+import { asyncApiDocument } from './asyncapi.ts';
 import { docsPage, docsPolicy } from './page.ts';
 import { describe, openApiDocument, type OpenApiDocument } from './describe.ts';
 
-/** The description of `app`: for programs at `/api/schema/`, for people at `/api/docs/`. */
+/** The description of `app`: for programs at `/api/schema/` and `/api/asyncapi/`, for people at `/api/docs/`. */
 export function docs(app: Hono<AppEnv>): Hono<AppEnv> {
   let document: OpenApiDocument | undefined;
+  let asyncApi: ReturnType<typeof asyncApiDocument> | undefined;
   const read = async () => (document ??= await openApiDocument(app));
   const routes = new Hono<AppEnv>();
 
@@ -34,6 +36,17 @@ export function docs(app: Hono<AppEnv>): Hono<AppEnv> {
       c.header('Content-Security-Policy', docsPolicy);
       return c.html(docsPage(await read()));
     },
+  );
+
+  routes.get(
+    '/api/asyncapi',
+    describe({
+      summary: 'The protocol of the sockets, as AsyncAPI 3',
+      tags: ['Service'],
+      bearer: false,
+      responses: { 200: { description: 'The document.', schema: v.looseObject({ asyncapi: v.string() }) } },
+    }),
+    (c) => c.json((asyncApi ??= asyncApiDocument())),
   );
 
   routes.get(

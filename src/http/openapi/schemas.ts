@@ -1,5 +1,6 @@
 import { toJsonSchema, toJsonSchemaDefs, type ConversionConfig, type JsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
+import { memberRow, messageRow } from '../../protocol/rows.ts';
 
 /** Any valibot schema. */
 export type AnySchema = v.GenericSchema;
@@ -30,6 +31,10 @@ export const publicUser = schema(
   v.strictObject({ id: v.pipe(v.string(), v.uuid()), first_name: v.string(), last_name: v.string() }),
 );
 
+/** A message and a member, as the frames of chat.v1 have them too. */
+export const message = schema('MessageRow', messageRow);
+export const member = schema('MemberRow', memberRow);
+
 /** The named schemas, for `components.schemas`. Complete once every route was described. */
 export function namedJsonSchemas(): Record<string, JsonSchema> {
   return toJsonSchemaDefs(named, config);
@@ -41,12 +46,16 @@ export function jsonSchema(definition: v.GenericSchema): JsonSchema {
   return rest;
 }
 
+/** Actions of schemas that JSON Schema cannot state. What they ask for is said in descriptions. */
+export const RULES_IN_WORDS = ['check', 'raw_check', 'raw_transform'];
+
 const config: ConversionConfig = {
   target: 'draft-2020-12',
   typeMode: 'input',
   // `readFields` takes numbers for text, as the original does, but nobody should be told to send them.
   overrideSchema: ({ valibotSchema }) => (isTextInput(valibotSchema) ? { type: 'string' } : undefined),
   overrideRef: ({ referenceId }) => `#/components/schemas/${referenceId}`,
+  ignoreActions: RULES_IN_WORDS,
 };
 
 function isTextInput(definition: { type: string }): boolean {

@@ -279,7 +279,6 @@ describe('what no client of the original asked for', () => {
   });
 
   test.each<[string, () => { conversation: string; token: string }, number]>([
-    ['a member', () => ({ conversation: johnRay, token: john.access }), 4426],
     ['no good token', () => ({ conversation: johnRay, token: 'nonsense' }), 4401],
     ['not a member', () => ({ conversation: raySelena, token: john.access }), 4403],
     ['no such conversation', () => ({ conversation: randomUUID(), token: john.access }), 4404],
@@ -289,6 +288,14 @@ describe('what no client of the original asked for', () => {
     const socket = await ChatSocket.open(url, { headers: PAGE, protocols: ['chat.v1', `bearer.${token}`] });
     expect(socket.protocol).toBe('chat.v1');
     expect((await socket.closed).code).toBe(code);
+  });
+
+  test('chat.v1 is accepted, and welcomes a member', async () => {
+    const url = socketUrl(server, johnRay, '');
+    const socket = await ChatSocket.open(url, { headers: PAGE, protocols: ['chat.v1', `bearer.${john.access}`] });
+    expect(socket.protocol).toBe('chat.v1');
+    expect(JSON.parse(await socket.next())).toMatchObject({ type: 'welcome', conversation: johnRay, me: john.id });
+    await socket.close();
   });
 });
 
