@@ -55,6 +55,8 @@ export const CHANGES_MAX_ROWS = 200;
 export const HISTORY_SCAN_MAX = 1000;
 /** Milliseconds between two `changes` to the same sockets: what comes closer together travels in one. */
 export const CHANGES_INTERVAL_MS = 20;
+/** Milliseconds after which what could not be told is tried again: a store that fails once seldom does so twice. */
+export const FAN_OUT_RETRY_MS = 1000;
 /** Milliseconds that a moved mark may wait for other changes to travel with. */
 export const MARKS_INTERVAL_MS = 1000;
 /** Milliseconds. A client says `ping` this often; the runtime answers without waking the object. */
@@ -86,7 +88,7 @@ export const SOCKETS_PER_USER = 10;
 export const SOCKETS_PER_CONVERSATION = 1000;
 /** Milliseconds after which a client that found a conversation full may try again. */
 export const FULL_RETRY_MS = 30_000;
-/** Changed rows beyond which a cursor gets the newest page instead (*): five pages at most until it is up to date. */
+/** Changed rows beyond which a cursor gets the newest page instead (*): most of them would never be looked at. */
 export const RESUME_ROWS = 1000;
 
 // Notices

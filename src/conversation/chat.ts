@@ -6,6 +6,7 @@ import {
   PAGE_SIZE,
   PING_INTERVAL_MS,
   PRESENCE_INTERVAL_MS,
+  RATE_PAGE_TOKENS,
   RATE_REFUSALS_MAX,
   TYPING_INTERVAL_MS,
   TYPING_LIFETIME_MS,
@@ -43,15 +44,19 @@ export class Chat {
   readonly #rateLimit = new RateLimit();
   readonly #typing = new Typing();
 
-  /** @param closing the users of sockets whose closing is what woke the object */
-  constructor(id: string, storage: DurableObjectStorage, sockets: Sockets, closing: string[]) {
+  constructor(id: string, storage: DurableObjectStorage, sockets: Sockets) {
     this.#id = id;
     this.#sockets = sockets;
     this.store = new ConversationStore(storage);
-    this.presence = new Presence(this.store, sockets, closing);
+    this.presence = new Presence(this.store, sockets);
     this.#fanOut = new FanOut(this.store, sockets, (error) =>
       logError('fan_out_failed', error, { conversation_id: id }),
     );
+  }
+
+  /** Whether a user may connect once more; returns 0, or the milliseconds to wait. A welcome is as large as a page. */
+  admit(userId: string, now: number): number {
+    return this.#take(userId, RATE_PAGE_TOKENS, now);
   }
 
   /** The first frame of a chat.v1 socket. */
@@ -100,15 +105,12 @@ export class Chat {
   }
 
   /** A text frame of a bearable size, from a member's socket. */
-  frame(socket: WebSocket, { user_id, protocol }: Attachment, text: string, now: number): void {
-    this.#sockets.heard(socket, now);
+  frame(socket: WebSocket, attachment: Attachment, text: string, now: number): void {
+    const { user_id, protocol } = attachment;
     const isNews = !this.presence.isOnline(user_id) || now - this.presence.lookedAt >= PRESENCE_INTERVAL_MS;
     if (isNews) this.presence.update(now);
     if (protocol === 'chat.v1') this.#chatFrame(socket, user_id, text, now);
     else this.#plainFrame(socket, user_id, text, now);
-    if (this.#rateLimit.refusals(user_id) > RATE_REFUSALS_MAX) {
-      this.#sockets.close(socket, CLOSE.tooManyRequests, 'You were told to wait. Connect again later.');
-    }
   }
 
   /** Tells who came and went, and whose name or membership has changed. */
@@ -121,7 +123,7 @@ export class Chat {
     const { frame, problem } = decodeClientFrame(text);
     const wait = this.#take(userId, requestTokens(frame?.type, utf8Bytes(text)), now);
     const ref = problem ? problem.ref : 'ref' in frame ? frame.ref : undefined;
-    if (wait > 0) return this.#sockets.send(socket, encodeFrame(tooFast(ref, wait)));
+    if (wait > 0) return this.#refuse(socket, userId, encodeFrame(tooFast(ref, wait)));
     if (problem) return this.#sockets.send(socket, encodeFrame(errorFrame(problem.code, problem.message, { ref })));
     const { rev } = this.store;
     const reply = frame.type === 'typing' ? this.#setTyping(userId, frame.on, now) : this.#perform(userId, frame, now);
@@ -131,7 +133,7 @@ export class Chat {
 
   #plainFrame(socket: WebSocket, userId: string, text: string, now: number): void {
     const wait = this.#take(userId, frameTokens(utf8Bytes(text)), now);
-    if (wait > 0) return this.#sockets.send(socket, `Error: ${tooFast(undefined, wait).message}`);
+    if (wait > 0) return this.#refuse(socket, userId, `Error: ${tooFast(undefined, wait).message}`);
     const frame = decodePlainFrame(text, userId, this.#peerOf(userId));
     switch (frame.kind) {
       case 'invalid':
@@ -182,6 +184,13 @@ export class Chat {
   /** The other member, as long as they are one. */
   #peerOf(userId: string): string | undefined {
     return this.store.allMembers().find((it) => it.user_id !== userId && it.left_at === null)?.user_id;
+  }
+
+  /** Answers a frame for which its sender lacks tokens. Who does not listen is closed in the end. */
+  #refuse(socket: WebSocket, userId: string, frame: string): void {
+    this.#sockets.send(socket, frame);
+    if (this.#rateLimit.refusals(userId) <= RATE_REFUSALS_MAX) return;
+    this.#sockets.close(socket, CLOSE.tooManyRequests, 'You were told to wait. Connect again later.');
   }
 
   /** Takes tokens from a user's bucket; returns 0, or the milliseconds to wait. */

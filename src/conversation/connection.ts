@@ -1,7 +1,5 @@
 import * as v from 'valibot';
-
-const uuid = v.pipe(v.string(), v.uuid());
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+import { count, uuid } from '../protocol/rows.ts';
 
 /**
  * Who a socket belongs to and what the directory says of its conversation. The Worker writes it from a verified token
@@ -44,13 +42,17 @@ export function readConnect(request: Request): Connect | undefined {
   return decode(connectSchema, () => JSON.parse(header));
 }
 
-const refusalSchema = v.object({ reason: v.picklist(['not_a_member', 'session_ended', 'conversation_full']) });
+const refusalSchema = v.object({
+  reason: v.picklist(['not_a_member', 'session_ended', 'conversation_full', 'rate_limited']),
+  /** When to try again, in milliseconds. Of the last two reasons. */
+  retry_after_ms: v.optional(count, 0),
+});
 
 /** Why an object does not open a socket, although the Worker's query let it pass. */
 export type Refusal = v.InferOutput<typeof refusalSchema>;
 
 /** The object's answer to a connection attempt that it refuses. */
-export function refusalResponse(refusal: Refusal): Response {
+export function refusalResponse(refusal: v.InferInput<typeof refusalSchema>): Response {
   return Response.json(refusal, { status: 403 });
 }
 
@@ -67,14 +69,18 @@ const attachmentSchema = v.object({
   user_id: uuid,
   expires_at: count,
   protocol: v.optional(v.picklist(['plain', 'chat.v1']), 'plain'),
-  /** In milliseconds since 1970. */
-  opened_at: v.optional(count),
+  /** A sign of life, about the last: in milliseconds since 1970. */
+  heard_at: v.optional(count, 0),
+  /** Whether the others were told that its user has gone, since it was silent for so long. */
+  away: v.optional(v.boolean(), false),
   /** The code with which the server has closed the socket. Frames that were on their way still arrive. */
   closing: v.optional(v.number()),
 });
 
 /** See {@link attachmentSchema}. */
 export type Attachment = v.InferOutput<typeof attachmentSchema>;
+/** What an attachment is made from. */
+export type NewAttachment = v.InferInput<typeof attachmentSchema>;
 
 /** Decodes a socket's attachment; undefined if a release that we do not know wrote it. */
 export function readAttachment(socket: WebSocket): Attachment | undefined {

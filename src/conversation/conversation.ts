@@ -1,5 +1,5 @@
 import { DurableObject } from 'cloudflare:workers';
-import { FRAME_MAX_BYTES } from '../config.ts';
+import { FRAME_MAX_BYTES, FULL_RETRY_MS } from '../config.ts';
 import { listMembers, type ConversationVersion } from '../directory/conversations.ts';
 import { directory } from '../directory/database.ts';
 import { log, logError } from '../log.ts';
@@ -54,13 +54,21 @@ export class Conversation extends DurableObject<Env> {
     const connect = readConnect(request);
     if (!connect || connect.conversation_id !== this.#id)
       return new Response('Only the Worker connects.', { status: 400 });
-    const { store } = await this.#upToDate(connect);
+    const chat = await this.#upToDate(connect);
+    const { store } = chat;
     await this.#wakeAt(connect.expires_at);
     // From here to the open socket nothing is awaited: what is told in between is known here.
     if (store.isSessionEnded(connect.session_id)) return refusalResponse({ reason: 'session_ended' });
     if (!store.member(connect.user_id)) return refusalResponse({ reason: 'not_a_member' });
-    if (!this.#makeRoom(connect.user_id)) return refusalResponse({ reason: 'conversation_full' });
-    return this.#accept(connect);
+    const now = Date.now();
+    const wait = chat.admit(connect.user_id, now);
+    if (wait > 0) return refusalResponse({ reason: 'rate_limited', retry_after_ms: wait });
+    // Before any socket goes or comes: one that replaces another is no departure, and its first frame is the welcome.
+    chat.presence.update(now);
+    if (!this.#makeRoom(connect.user_id)) {
+      return refusalResponse({ reason: 'conversation_full', retry_after_ms: FULL_RETRY_MS });
+    }
+    return this.#accept(chat, connect, now);
   }
 
   /**
@@ -157,6 +165,7 @@ export class Conversation extends DurableObject<Env> {
       const chat = this.#wake();
       if (!chat.store.member(attachment.user_id))
         return this.#sockets.close(socket, CLOSE.forbidden, 'You are not a member of this conversation.');
+      this.#sockets.heard({ socket, attachment }, now);
       // The alarm closes sockets in time; should it be late, nobody hears what they may not hear any more.
       if (this.#nextExpiry <= now) this.#closeExpired(now);
       chat.frame(socket, attachment, frame, now);
@@ -188,12 +197,9 @@ export class Conversation extends DurableObject<Env> {
     return this.ctx.id.name ?? '';
   }
 
-  /**
-   * What the members do and hear, read from the store when the object has woken up.
-   * @param closing the users of sockets whose closing is what woke it
-   */
-  #wake(closing: string[] = []): Chat {
-    return (this.#chat ??= new Chat(this.#id, this.ctx.storage, this.#sockets, closing));
+  /** What the members do and hear, read from the store when the object has woken up. */
+  #wake(): Chat {
+    return (this.#chat ??= new Chat(this.#id, this.ctx.storage, this.#sockets));
   }
 
   /** The same, with the members as the directory has them at `known` or later. */
@@ -218,6 +224,8 @@ export class Conversation extends DurableObject<Env> {
 
   /** Closes the sockets whose token has expired, and finds out when the next one does. */
   #closeExpired(now: number): void {
+    // Also before: who is not known to be here cannot be told to have gone.
+    this.#updatePresence(now);
     this.#nextExpiry = Infinity;
     for (const { socket, attachment } of this.#sockets.open()) {
       if (attachment.expires_at > now) this.#nextExpiry = Math.min(this.#nextExpiry, attachment.expires_at);
@@ -232,7 +240,7 @@ export class Conversation extends DurableObject<Env> {
     if (earlier === null || earlier > time) await this.ctx.storage.setAlarm(time);
   }
 
-  /** Whether a user may open one more socket. If they have too many, the one that was silent longest is closed for it. */
+  /** Whether a user may open one more socket. If they have too many, the longest silent one is closed for it. */
   #makeRoom(userId: string): boolean {
     const own = this.#sockets.open(tags.user(userId));
     const silent = own.toSorted((a, b) => this.#sockets.lastHeard(a) - this.#sockets.lastHeard(b));
@@ -244,25 +252,27 @@ export class Conversation extends DurableObject<Env> {
     return true;
   }
 
-  #accept(connect: Connect): Response {
+  #accept(chat: Chat, connect: Connect, now: number): Response {
     const { user_id, session_id, expires_at, request_id, protocol } = connect;
-    const now = Date.now();
     const { 0: client, 1: socket } = new WebSocketPair();
-    this.#sockets.accept(socket, { user_id, expires_at, protocol, opened_at: now }, session_id);
+    this.#sockets.accept(socket, { user_id, expires_at, protocol, heard_at: now }, session_id);
     log('socket_opened', { conversation_id: this.#id, user_id, request_id, protocol });
     this.#nextExpiry = Math.min(this.#nextExpiry, expires_at);
-    const chat = this.#wake();
     chat.presence.update(now);
     if (protocol === 'plain') return new Response(null, { status: 101, webSocket: client });
-    this.#sockets.send(socket, encodeFrame(chat.welcome(user_id, connect.cursor)));
+    try {
+      this.#sockets.send(socket, encodeFrame(chat.welcome(user_id, connect.cursor)));
+    } catch (error) {
+      this.#sockets.close(socket, CLOSE.internalError, 'The server failed. Connect again.');
+      throw error;
+    }
     return new Response(null, { status: 101, webSocket: client, headers: { 'Sec-WebSocket-Protocol': CHAT_V1 } });
   }
 
   /** Tells who came and went. Nothing depends on it, so it never fails. @param closed a socket that counts no more */
   #updatePresence(now: number, closed?: WebSocket): void {
     try {
-      const closing = closed && userOf(closed);
-      this.#wake(closing === undefined ? [] : [closing]).presence.update(now, closed);
+      this.#wake().presence.update(now, closed);
     } catch (error) {
       logError('presence_failed', error, { conversation_id: this.#id });
     }

@@ -1,13 +1,13 @@
-import { CHANGES_INTERVAL_MS } from '../config.ts';
+import { CHANGES_INTERVAL_MS, FAN_OUT_RETRY_MS } from '../config.ts';
 import { encodeFrame } from '../protocol/server-frames.ts';
 import type { Sockets } from './sockets.ts';
 import type { ConversationStore } from './store.ts';
 
 /**
  * Tells all chat.v1 sockets what has changed. A lone change goes out at once; what comes close behind it waits for the
- * next `changes`, by a timer that is far too short to keep the object from sleeping. It reads what has changed from the
+ * next `changes`, by a timer too short to keep the object from sleeping. It reads what has changed from the
  * log, as `sync` does, so however changes are gathered, a `changes` is complete; and should the timer never fire, the
- * next one begins behind the clients' cursors, and they ask.
+ * next one begins beyond the clients' cursors, and they ask.
  */
 export class FanOut {
   readonly #store: ConversationStore;
@@ -18,7 +18,7 @@ export class FanOut {
   #sentAt = 0;
   #timer: { id: ReturnType<typeof setTimeout>; at: number } | undefined;
 
-  /** @param failed is told of an error in the timer, which has nobody else to tell */
+  /** @param failed is told of an error, which concerns nobody who is waiting */
   constructor(store: ConversationStore, sockets: Sockets, failed: (error: unknown) => void) {
     this.#store = store;
     this.#sockets = sockets;
@@ -28,20 +28,27 @@ export class FanOut {
 
   /**
    * Tells what has changed: now, if the sockets were told nothing in the last `interval` milliseconds, otherwise as
-   * soon as those have passed.
+   * soon as those have passed. Never fails: what has changed is stored, and is told later if it cannot be told now.
    */
   soon(now: number, interval: number = CHANGES_INTERVAL_MS): void {
     if (this.#store.rev === this.#sent) return;
     const at = this.#sentAt + interval;
-    if (at <= now || now < this.#sentAt) return this.flush(now);
-    if (this.#timer && this.#timer.at <= at) return;
+    if (at <= now || now < this.#sentAt) this.#flush(now);
+    else this.#flushAt(at, now);
+  }
+
+  #flush(now: number): void {
     this.#cancel();
-    this.#timer = { id: setTimeout(() => this.#onTimer(), at - now), at };
+    try {
+      this.#tellAll(now);
+    } catch (error) {
+      this.#failed(error);
+      this.#flushAt(now + FAN_OUT_RETRY_MS, now);
+    }
   }
 
   /** Tells what has changed, in as many frames as it takes. */
-  flush(now: number): void {
-    this.#cancel();
+  #tellAll(now: number): void {
     const sockets = this.#sockets.chatV1();
     if (sockets.length === 0) {
       this.#sent = this.#store.rev;
@@ -56,13 +63,11 @@ export class FanOut {
     }
   }
 
-  #onTimer(): void {
-    this.#timer = undefined;
-    try {
-      this.flush(Date.now());
-    } catch (error) {
-      this.#failed(error);
-    }
+  /** Sets the timer, unless it is set for an earlier time. */
+  #flushAt(at: number, now: number): void {
+    if (this.#timer && this.#timer.at <= at) return;
+    this.#cancel();
+    this.#timer = { id: setTimeout(() => this.#flush(Date.now()), at - now), at };
   }
 
   #cancel(): void {

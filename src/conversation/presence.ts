@@ -1,5 +1,7 @@
 import { SILENT_AFTER_MS } from '../config.ts';
+import { logError } from '../log.ts';
 import { encodeFrame } from '../protocol/server-frames.ts';
+import { readAttachment } from './connection.ts';
 import type { OpenSocket, Sockets } from './sockets.ts';
 import type { ConversationStore } from './store.ts';
 
@@ -10,16 +12,19 @@ import type { ConversationStore } from './store.ts';
 export class Presence {
   readonly #store: ConversationStore;
   readonly #sockets: Sockets;
-  /** Whom the others believe to be here. */
-  readonly #online: Set<string>;
+  /** Whom the others believe to be here. After waking up: who has a socket that does not say otherwise. */
+  readonly #online = new Set<string>();
+  /** Whom the others believe to have gone, as far as is known after waking up. */
+  readonly #away = new Set<string>();
   /** When this was last looked at, in milliseconds since 1970. */
   lookedAt = 0;
 
-  /** After waking up everyone who has a socket is believed to be here, those with `closing` sockets too. */
-  constructor(store: ConversationStore, sockets: Sockets, closing: string[] = []) {
+  constructor(store: ConversationStore, sockets: Sockets) {
     this.#store = store;
     this.#sockets = sockets;
-    this.#online = new Set([...sockets.open().map(({ attachment }) => attachment.user_id), ...closing]);
+    for (const { attachment } of sockets.open()) {
+      (attachment.away ? this.#away : this.#online).add(attachment.user_id);
+    }
   }
 
   /** Whether the others believe that someone is here. */
@@ -42,14 +47,26 @@ export class Presence {
    */
   update(now: number, closed?: WebSocket): void {
     this.lookedAt = now;
+    const attachment = closed && readAttachment(closed);
+    // Its closing may be what woke the object, or come behind another that did: then its user is not among those here.
+    if (attachment && !this.#away.has(attachment.user_id)) this.#online.add(attachment.user_id);
     const heardAt = this.#heardAt(closed);
     for (const [userId, at] of heardAt) {
       if (now - at < SILENT_AFTER_MS && !this.#online.has(userId)) this.#came(userId, now);
     }
     for (const userId of this.#online) {
       const at = heardAt.get(userId);
-      if (at === undefined || now - at >= SILENT_AFTER_MS) this.#went(userId, at ?? now);
+      if (at !== undefined && now - at < SILENT_AFTER_MS) continue;
+      const isClosed = closed !== undefined && userId === attachment?.user_id;
+      this.#went(userId, at ?? (isClosed ? this.#lastSeenAtClose({ socket: closed, attachment }, now) : now));
     }
+  }
+
+  /** A connection that fell silent long ago may be closed at last by the network: its user was not here until now. */
+  #lastSeenAtClose(closed: OpenSocket, now: number): number {
+    const heardAt = this.#sockets.lastHeard(closed);
+    if (now - heardAt < SILENT_AFTER_MS) return now;
+    return Math.max(heardAt, this.#store.member(closed.attachment.user_id)?.last_seen ?? 0);
   }
 
   /** The last sign of life of everyone who has an open socket. */
@@ -65,15 +82,28 @@ export class Presence {
 
   #came(userId: string, now: number): void {
     this.#online.add(userId);
-    // Should the object be lost, this is the last that is known of them.
-    this.#store.setLastSeen(userId, now);
+    this.#away.delete(userId);
+    this.#sockets.setAway(userId, false);
     this.#tell(userId, null);
+    // Should the object be lost, this is the last that is known of them.
+    this.#noteLastSeen(userId, now);
   }
 
   #went(userId: string, lastSeen: number): void {
     this.#online.delete(userId);
-    this.#store.setLastSeen(userId, lastSeen);
+    this.#away.add(userId);
+    this.#sockets.setAway(userId, true);
     this.#tell(userId, lastSeen);
+    this.#noteLastSeen(userId, lastSeen);
+  }
+
+  /** Nothing depends on it: who cannot be noted is told all the same, and whatever asked for it goes on. */
+  #noteLastSeen(userId: string, at: number): void {
+    try {
+      this.#store.setLastSeen(userId, at);
+    } catch (error) {
+      logError('presence_failed', error, { user_id: userId });
+    }
   }
 
   #tell(user_id: string, last_seen: number | null): void {

@@ -1,14 +1,15 @@
+import { PRESENCE_INTERVAL_MS } from '../config.ts';
 import { logError } from '../log.ts';
 import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
-import { readAttachment, tags, type Attachment } from './connection.ts';
+import { readAttachment, tags, type Attachment, type NewAttachment } from './connection.ts';
 
 /** A socket that was not closed from this side, and what it remembers. */
 export type OpenSocket = { readonly socket: WebSocket; readonly attachment: Attachment };
 
-/** The sockets of one conversation. Sending and closing never throw: a socket may be gone, and nobody is left to tell. */
+/** The sockets of one conversation. Sending and closing never throw: a socket may be gone, and nobody left to tell. */
 export class Sockets {
   readonly #ctx: DurableObjectState;
-  /** When a frame last came from a socket, as far as this is remembered: not over a sleep. */
+  /** When a frame last came from a socket. Forgotten in a sleep, but for what {@link heard} keeps. */
   readonly #framesAt = new WeakMap<WebSocket, number>();
 
   constructor(ctx: DurableObjectState) {
@@ -16,7 +17,7 @@ export class Sockets {
   }
 
   /** Opens a socket in answer to an upgrade. */
-  accept(socket: WebSocket, attachment: Attachment, sessionId: string): void {
+  accept(socket: WebSocket, attachment: NewAttachment, sessionId: string): void {
     const flavour = attachment.protocol === 'chat.v1' ? [tags.chatV1] : [];
     this.#ctx.acceptWebSocket(socket, [tags.user(attachment.user_id), tags.session(sessionId), ...flavour]);
     socket.serializeAttachment(attachment);
@@ -49,15 +50,24 @@ export class Sockets {
     for (const socket of this.chatV1()) if (!own.has(socket)) this.send(socket, frame);
   }
 
-  /** Notes that a frame has come: a sign of life. */
-  heard(socket: WebSocket, now: number): void {
+  /** Notes that a frame has come: a sign of life. Now and then in a way that outlives a sleep. */
+  heard({ socket, attachment }: OpenSocket, now: number): void {
     this.#framesAt.set(socket, now);
+    if (now - attachment.heard_at < PRESENCE_INTERVAL_MS) return;
+    socket.serializeAttachment({ ...attachment, heard_at: now } satisfies Attachment);
+  }
+
+  /** Notes on a user's sockets, in a way that outlives a sleep, whether the others believe them to have gone. */
+  setAway(userId: string, away: boolean): void {
+    for (const { socket, attachment } of this.open(tags.user(userId))) {
+      if (attachment.away !== away) socket.serializeAttachment({ ...attachment, away } satisfies Attachment);
+    }
   }
 
   /** When a socket gave its last sign of life, in milliseconds since 1970: a frame, a `ping`, or its opening. */
   lastHeard({ socket, attachment }: OpenSocket): number {
     const ping = this.#ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
-    return Math.max(attachment.opened_at ?? 0, ping, this.#framesAt.get(socket) ?? 0);
+    return Math.max(attachment.heard_at, ping, this.#framesAt.get(socket) ?? 0);
   }
 
   send(socket: WebSocket, frame: string): void {

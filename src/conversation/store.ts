@@ -40,7 +40,7 @@ export class ConversationStore {
   #lastN!: number;
   #lastRev!: number;
   #lastCreatedAt!: number;
-  #members!: Map<string, StoredMember>;
+  #members!: ReadonlyMap<string, StoredMember>;
 
   /** Opens the store, creating it if need be. Never for an id that the directory does not know: storage is billed. */
   constructor(storage: DurableObjectStorage) {
@@ -67,10 +67,12 @@ export class ConversationStore {
 
   /** Does everything that `work` does, or, if it throws, nothing. */
   transaction<T>(work: () => T): T {
+    // Not read again after a failure: that could fail as well, and memory would be ahead of the store.
+    const [n, rev, createdAt, members] = [this.#lastN, this.#lastRev, this.#lastCreatedAt, this.#members];
     try {
       return this.#storage.transactionSync(work);
     } catch (error) {
-      this.#load();
+      [this.#lastN, this.#lastRev, this.#lastCreatedAt, this.#members] = [n, rev, createdAt, members];
       throw error;
     }
   }
@@ -125,15 +127,15 @@ export class ConversationStore {
       rev,
       userId,
     );
-    this.#members.set(userId, { ...member, ...marks, rev });
+    this.#keep({ ...member, ...marks, rev });
   }
 
-  /** Notes when a member was last seen. Not a change of the row that clients have, so it takes no rev. */
+  /** Notes when a member was last seen, unless they were seen later. It is no part of the row that clients have. */
   setLastSeen(userId: string, at: number): void {
     const member = this.#members.get(userId);
-    if (!member) return;
+    if (!member || at <= (member.last_seen ?? 0)) return;
     this.#sql.exec('UPDATE members SET last_seen = ? WHERE user_id = ?', at, userId);
-    this.#members.set(userId, { ...member, last_seen: at });
+    this.#keep({ ...member, last_seen: at });
   }
 
   // The log
@@ -310,6 +312,10 @@ export class ConversationStore {
   /** Forgets the ended sessions whose last access token has expired. */
   forgetEndedSessions(now: number): void {
     this.#sql.exec('DELETE FROM ended_sessions WHERE remember_until <= ?', now);
+  }
+
+  #keep(member: StoredMember): void {
+    this.#members = new Map(this.#members).set(member.user_id, member);
   }
 
   #nextRev(): number {

@@ -71,8 +71,13 @@ const STATUS: Record<ErrorCode, ContentfulStatusCode> = {
   conversation_full: 503,
 };
 
+/** The object may be of a newer release, with a code that this one does not know. */
+function statusOf(code: string): ContentfulStatusCode {
+  return (STATUS as Record<string, ContentfulStatusCode | undefined>)[code] ?? 500;
+}
+
 /** An `error` frame as an answer. */
 export function refused({ code, message, retry_after_ms }: ServerFrameOf<'error'>): ApiError {
   const retry = retry_after_ms === undefined ? {} : { 'Retry-After': String(Math.ceil(retry_after_ms / 1000)) };
-  return new ApiError(STATUS[code as ErrorCode], { detail: message, code }, retry);
+  return new ApiError(statusOf(code), { detail: message, code }, retry);
 }

@@ -1,5 +1,6 @@
 import { Hono } from 'hono';
 import * as v from 'valibot';
+import { count } from '../protocol/rows.ts';
 import type { AppEnv } from './app-env.ts';
 import { objectOf, refused } from './ask-conversation.ts';
 import { readQuery } from './body.ts';
@@ -9,8 +10,6 @@ import { member } from './middleware/bearer.ts';
 import { pathId } from './middleware/path-id.ts';
 import { describe } from './openapi/describe.ts';
 import { fieldErrorsBody, member as memberRow, message, schema } from './openapi/schemas.ts';
-
-const count = v.pipe(v.number(), v.integer());
 
 const catchUp = schema(
   'CatchUp',

@@ -2,11 +2,11 @@ import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import { authenticateForConversation } from '../auth/authenticate.ts';
 import { refusedFor, TokenRefused, verifyToken } from '../auth/tokens.ts';
-import { FULL_RETRY_MS } from '../config.ts';
 import { connectRequest, readRefusal, type Cursor } from '../conversation/connection.ts';
 import { directory } from '../directory/database.ts';
 import { log, logError } from '../log.ts';
 import { CLOSE, type CloseCode } from '../protocol/close-codes.ts';
+import type { ErrorCode } from '../protocol/error-codes.ts';
 import { encodeFrame, errorFrame } from '../protocol/server-frames.ts';
 import { parseUuid } from '../protocol/uuid.ts';
 import { BEARER_PREFIX, CHAT_V1, offeredVersion } from '../protocol/versions.ts';
@@ -27,6 +27,8 @@ class SocketRefused extends Error {
     readonly code: string,
     readonly closeCode: CloseCode,
     message: string,
+    /** When the same attempt may succeed; without it, it will not. */
+    readonly retryAfterMs?: number,
   ) {
     super(message);
   }
@@ -61,6 +63,7 @@ chatSocket.get(
       101: { description: 'The socket is open.' },
       403: { description: 'The token, the origin or the conversation is not one that may connect.', schema: errorBody },
       426: { description: 'The request is not an upgrade.', schema: errorBody },
+      429: { description: 'The caller connects too often; `Retry-After` says when to try again.', schema: errorBody },
       503: { description: 'The conversation has as many sockets as it may have.', schema: errorBody },
     },
   }),
@@ -84,8 +87,9 @@ chatSocket.get(
       }
       if (!refusal) throw error;
       const body = { detail: refusal.message, code: refusal.code };
-      if (refusal.code !== 'conversation_full') return c.json(body, 403);
-      return c.json(body, 503, { 'Retry-After': String(FULL_RETRY_MS / 1000) });
+      if (refusal.retryAfterMs === undefined) return c.json(body, 403);
+      const retryAfter = { 'Retry-After': String(Math.ceil(refusal.retryAfterMs / 1000)) };
+      return c.json(body, refusal.closeCode === CLOSE.full ? 503 : 429, retryAfter);
     }
   },
 );
@@ -123,14 +127,21 @@ async function connect(c: Context<AppEnv>, offered: readonly string[], version: 
   );
   if (answer.status === 101) return answer;
   // Something changed while the request was on its way here: the object knows better.
-  const { reason } = await readRefusal(answer);
+  const { reason, retry_after_ms } = await readRefusal(answer);
   switch (reason) {
     case 'session_ended':
       throw refusedFor(reason);
     case 'not_a_member':
       throw notAMember();
     case 'conversation_full':
-      throw new SocketRefused(reason, CLOSE.full, 'This conversation has as many sockets as it may have.');
+      throw new SocketRefused(
+        reason,
+        CLOSE.full,
+        'This conversation has as many sockets as it may have.',
+        retry_after_ms,
+      );
+    case 'rate_limited':
+      throw new SocketRefused(reason, CLOSE.tooManyRequests, 'You connect too often.', retry_after_ms);
   }
 }
 
@@ -178,11 +189,11 @@ function refusalOf(error: unknown): SocketRefused | undefined {
  * Accepts a socket of our own protocol only to close it: a browser can't read the status of a refused upgrade, but it
  * can read a close code. Not hibernating, so that the close goes through at once.
  */
-function closedSocket(version: string, { code, closeCode, message }: SocketRefused): Response {
+function closedSocket(version: string, { code, closeCode, message, retryAfterMs }: SocketRefused): Response {
   const { 0: client, 1: server } = new WebSocketPair();
   server.accept();
-  if (code === 'conversation_full') {
-    server.send(encodeFrame(errorFrame(code, message, { retry_after_ms: FULL_RETRY_MS })));
+  if (retryAfterMs !== undefined) {
+    server.send(encodeFrame(errorFrame(code as ErrorCode, message, { retry_after_ms: retryAfterMs })));
   }
   server.close(closeCode, message);
   return new Response(null, { status: 101, webSocket: client, headers: { 'Sec-WebSocket-Protocol': version } });

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { PAGE_SIZE } from '../config.ts';
 import { parseEmoji } from '../protocol/emoji.ts';
 import type { Operation } from '../protocol/client-frames.ts';
+import { count, uuid } from '../protocol/rows.ts';
 import type { AppEnv } from './app-env.ts';
 import { askConversation, idempotencyHeaders, readRef } from './ask-conversation.ts';
 import { readFields, readQuery } from './body.ts';
@@ -13,14 +14,12 @@ import { pathId } from './middleware/path-id.ts';
 import { describe } from './openapi/describe.ts';
 import { errorBody, fieldErrorsBody, message, schema } from './openapi/schemas.ts';
 
-const count = v.pipe(v.number(), v.integer());
-
 const stored = schema(
   'Stored',
   v.strictObject({
     n: v.pipe(count, v.description('The message.')),
     rev: v.pipe(count, v.description('Its `rev` after this operation.')),
-    id: v.pipe(v.optional(v.pipe(v.string(), v.uuid())), v.description('Of a new message.')),
+    id: v.pipe(v.optional(uuid), v.description('Of a new message.')),
     created_at: v.pipe(v.optional(count), v.description('Of a new message. Milliseconds since 1970.')),
     duplicate: v.pipe(
       v.optional(v.literal(true)),

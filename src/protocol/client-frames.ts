@@ -101,12 +101,12 @@ export const clientFrames = {
       'The frame has neither "read" nor "delivered".',
     ),
     v.description(
-      'How far you have read and received, by `n`. Marks only move up, and `read` raises `delivered`. Not answered.',
+      'How far you have read and received, by `n`. Marks only move up, and `read` raises `delivered`. Answered only if refused.',
     ),
   ),
   typing: v.pipe(
     v.object({ type: v.literal('typing'), on: onOff }),
-    v.description('You began, or stopped, to type. Not answered.'),
+    v.description('You began, or stopped, to type. Answered only if refused.'),
   ),
 } as const;
 

@@ -1,10 +1,12 @@
 import * as v from 'valibot';
 
-const uuid = v.pipe(v.string(), v.uuid());
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const ordinal = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+export const uuid = v.pipe(v.string(), v.uuid());
+/** A whole number from 0 on: a `rev`, or an `n` where there may be none yet. */
+export const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+/** A whole number from 1 on: the `n` or the `rev` of something. */
+export const ordinal = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 /** Milliseconds since 1970. */
-const time = v.pipe(count, v.description('Milliseconds since 1970.'));
+export const time = v.pipe(count, v.description('Milliseconds since 1970.'));
 
 /** A message, as it stands at its `rev`. */
 export const messageRow = v.pipe(

@@ -1,18 +1,14 @@
 import * as v from 'valibot';
 import { parseJson } from './client-frames.ts';
 import { ERROR_CODES, type ErrorCode } from './error-codes.ts';
-import { memberRow, messageRow } from './rows.ts';
+import { count, memberRow, messageRow, ordinal, time, uuid } from './rows.ts';
 
-const uuid = v.pipe(v.string(), v.uuid());
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const ordinal = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-const time = v.pipe(count, v.description('Milliseconds since 1970.'));
 const ref = v.pipe(v.string(), v.description('Of the frame that this answers.'));
 const epoch = v.pipe(count, v.description('Names one history. Rows and cursors of another one are worthless.'));
 const more = v.pipe(v.boolean(), v.description('Whether there is more in the direction that was asked for.'));
 
 /** What a server allows and expects, so that a client need not know its settings. */
-export const limits = v.object({
+const limits = v.object({
   text_max_length: v.pipe(ordinal, v.description('Code points of a message.')),
   frame_max_bytes: v.pipe(ordinal, v.description('Bytes of a frame to the server.')),
   page_max_rows: v.pipe(ordinal, v.description('The largest `limit` of `history`.')),
@@ -46,7 +42,7 @@ export const serverFrames = {
         v.description('Unless resumed: the newest messages by `n`, and all members, as of `rev`.'),
       ),
     }),
-    v.description('The first frame of every socket.'),
+    v.description('The first frame of every socket that is not refused.'),
   ),
   changes: v.pipe(
     v.object({
@@ -120,8 +116,6 @@ export type ServerFrame = v.InferOutput<(typeof serverFrames)[keyof typeof serve
 export type ServerFrameOf<Type extends ServerFrame['type']> = Extract<ServerFrame, { type: Type }>;
 /** What answers a frame that has a ref. */
 export type Answer = ServerFrameOf<'ok' | 'error' | 'page' | 'changes'>;
-/** See {@link limits}. */
-export type Limits = v.InferOutput<typeof limits>;
 
 /**
  * Decodes a text frame from a server. Never throws.

@@ -1,11 +1,9 @@
-import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { startSession } from '../../src/auth/sessions.ts';
 import { directory } from '../../src/directory/database.ts';
 import type { MessageRow } from '../../src/protocol/rows.ts';
 import type { ServerFrameOf } from '../../src/protocol/server-frames.ts';
 import { openChat, type Asked, type ChatSocket } from './chat-socket.ts';
-import { objectOf } from './conversation.ts';
 import { pairInConversation, type Person } from './people.ts';
 
 /** john and ray, with a chat.v1 socket each, which have been told of each other. */
@@ -59,16 +57,4 @@ export async function errorOf(socket: ChatSocket, frame: Asked): Promise<ServerF
   const answer = await socket.ask(frame);
   if (answer.type !== 'error') throw new Error(`Not an error, but: ${JSON.stringify(answer)}`);
   return answer;
-}
-
-/** The rows of every table of a conversation's own store, by table. */
-export async function everythingStored(conversationId: string): Promise<Record<string, unknown[]>> {
-  return runInDurableObject(objectOf(conversationId), (_, { storage: { sql } }) => {
-    const tables = sql
-      .exec<{ name: string }>(
-        `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'`,
-      )
-      .toArray();
-    return Object.fromEntries(tables.map(({ name }) => [name, sql.exec(`SELECT * FROM "${name}"`).toArray()]));
-  });
 }
