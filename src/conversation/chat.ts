@@ -12,7 +12,7 @@ import {
   TYPING_LIFETIME_MS,
 } from '../config.ts';
 import { logError } from '../log.ts';
-import { decodeClientFrame } from '../protocol/client-frames.ts';
+import { decodeClientFrame, type ClientFrame } from '../protocol/client-frames.ts';
 import { CLOSE } from '../protocol/close-codes.ts';
 import { decodePlainFrame, encodePlainMessage, INVALID_RECIPIENT, type PlainMessage } from '../protocol/plain.ts';
 import { encodeFrame, errorFrame, type Answer, type ServerFrameOf } from '../protocol/server-frames.ts';
@@ -96,7 +96,7 @@ export class Chat {
 
   /** Does what a member asks for without a socket. @returns what a socket would be answered, if it would */
   request(userId: string, frame: Request | Mark, now: number): Answer | undefined {
-    const wait = this.#take(userId, requestTokens(frame.type, 'text' in frame ? jsonBytes(frame.text) : 0), now);
+    const wait = this.#take(userId, this.#tokensOf(frame, 'text' in frame ? jsonBytes(frame.text) : 0), now);
     if (wait > 0) return tooFast('ref' in frame ? frame.ref : undefined, wait);
     const { rev } = this.store;
     const reply = this.#perform(userId, frame, now);
@@ -121,7 +121,7 @@ export class Chat {
 
   #chatFrame(socket: WebSocket, userId: string, text: string, now: number): void {
     const { frame, problem } = decodeClientFrame(text);
-    const wait = this.#take(userId, requestTokens(frame?.type, utf8Bytes(text)), now);
+    const wait = this.#take(userId, this.#tokensOf(frame, utf8Bytes(text)), now);
     const ref = problem ? problem.ref : 'ref' in frame ? frame.ref : undefined;
     if (wait > 0) return this.#refuse(socket, userId, encodeFrame(tooFast(ref, wait)));
     if (problem) return this.#sockets.send(socket, encodeFrame(errorFrame(problem.code, problem.message, { ref })));
@@ -191,6 +191,12 @@ export class Chat {
     this.#sockets.send(socket, frame);
     if (this.#rateLimit.refusals(userId) <= RATE_REFUSALS_MAX) return;
     this.#sockets.close(socket, CLOSE.tooManyRequests, 'You were told to wait. Connect again later.');
+  }
+
+  /** What a frame of so many bytes costs. A reaction is small, but the message that it is on goes to every socket. */
+  #tokensOf(frame: ClientFrame | undefined, bytes: number): number {
+    const message = frame?.type === 'react' ? this.store.message(frame.n) : undefined;
+    return requestTokens(frame?.type, bytes + jsonBytes(message?.text ?? ''));
   }
 
   /** Takes tokens from a user's bucket; returns 0, or the milliseconds to wait. */

@@ -162,6 +162,18 @@ describe('what a frame costs', () => {
     allow(5, 1);
     expect(await outcomes(johns, [message('€'.repeat(RATE_FRAME_BYTES)), ...messages(2)])).toEqual(['ok', 'ok', 1000]);
   });
+
+  test('is, for a reaction, also that of the message that it is on: everyone is sent that again', async () => {
+    const { john, ray, conversationId } = await pairInConversation();
+    const [johns, rays] = [await openChat(conversationId, john.access), await openChat(conversationId, ray.access)];
+    await johns.say('x'.repeat(3 * RATE_FRAME_BYTES));
+    await johns.say('short');
+    allow(5, 1);
+    const react = (n: number, on: boolean) => rays.ask({ type: 'react', n, emoji: '👍', on });
+    expect(await react(1, true)).toMatchObject({ type: 'ok' });
+    expect(await react(1, false)).toMatchObject({ code: 'rate_limited', retry_after_ms: 3000 });
+    expect(await react(2, true)).toMatchObject({ type: 'ok' });
+  });
 });
 
 describe('who goes on sending', () => {
