@@ -169,10 +169,10 @@ describe('what a frame costs', () => {
     await johns.say('x'.repeat(3 * RATE_FRAME_BYTES));
     await johns.say('short');
     allow(5, 1);
-    const react = (n: number, on: boolean) => rays.ask({ type: 'react', n, emoji: '👍', on });
-    expect(await react(1, true)).toMatchObject({ type: 'ok' });
-    expect(await react(1, false)).toMatchObject({ code: 'rate_limited', retry_after_ms: 3000 });
-    expect(await react(2, true)).toMatchObject({ type: 'ok' });
+    const reactTo = (n: number, on: boolean) => rays.ask({ type: 'react', n, emoji: '👍', on });
+    expect(await reactTo(1, true)).toMatchObject({ type: 'ok' });
+    expect(await reactTo(1, false)).toMatchObject({ code: 'rate_limited', retry_after_ms: 3000 });
+    expect(await reactTo(2, true)).toMatchObject({ type: 'ok' });
   });
 });
 
