@@ -100,13 +100,12 @@ describe('rule 1, a step that fails leaves nothing', () => {
     expect(cursor.after).toBe(4);
   });
 
-  test('a fan-out that fails loses nothing: the next one begins where the last one ended', async () => {
+  test('a fan-out that fails loses nothing and closes nobody: the next one begins where the last one ended', async () => {
     const { johns, rays, conversationId } = await chatting();
     // So long after anything that was told before, a message is told at once.
     vi.useFakeTimers({ now: Date.now() + MARKS_INTERVAL_MS, toFake: ['Date'] });
     await failNext(conversationId, 'SELECT * FROM messages WHERE rev >');
     const ok = await johns.say('one');
-    expect(await johns.closed).toMatchObject({ code: 1011 });
     await rays.say('two');
     await rays.next('changes', ({ messages }) => messages.some(({ text }) => text === 'two'));
     expectContiguous(liveChanges(rays), rays.welcome.rev);
