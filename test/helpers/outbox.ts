@@ -2,14 +2,24 @@ import type { ServerFrameOf } from '../../src/protocol/server-frames.ts';
 import { ChatSocket } from './chat-socket.ts';
 import { connect } from './socket.ts';
 
-/** Opens a chat.v1 socket, as often as it takes: its object may be lost before it is welcomed. */
-export async function openAtLast(conversationId: string, token: string): Promise<ChatSocket> {
+/**
+ * Opens a chat.v1 socket, as often as it takes: its object may be lost before it is welcomed, and who connects too
+ * often is told to wait.
+ * @param wait lets time pass when the server asks for it
+ */
+export async function openAtLast(
+  conversationId: string,
+  token: string,
+  wait: (milliseconds: number) => void,
+): Promise<ChatSocket> {
   for (;;) {
     const socket = new ChatSocket(
       await connect(conversationId, undefined, { protocols: ['chat.v1', `bearer.${token}`] }),
     );
     const opened = await Promise.race([socket.begin().then(() => true), socket.closed.then(() => false)]);
     if (opened) return socket;
+    const refusal = socket.frames.find(({ type }) => type === 'error');
+    if (refusal?.type === 'error') wait(refusal.retry_after_ms ?? 0);
   }
 }
 

@@ -38,6 +38,11 @@ async function strike({ kind }: Fault, socket: ChatSocket): Promise<void> {
   return kind === 'abort' ? abortAllDurableObjects() : evictAllDurableObjects();
 }
 
+/** Lets time pass, for whoever is told to wait. */
+function wait(milliseconds: number): void {
+  vi.setSystemTime(Date.now() + milliseconds);
+}
+
 afterEach(() => {
   vi.useRealTimers();
   Object.assign(settings, standard);
@@ -57,12 +62,14 @@ test('rule 8: what a client sends appears once and in its order, whatever strike
         Object.assign(settings, { rateBurst, ratePerSecond: 5 });
         const { john, ray, conversationId } = await pairInConversation();
         const outboxes = [john, ray].map((person, index) => {
-          const outbox = new Outbox((milliseconds) => vi.setSystemTime(Date.now() + milliseconds));
+          const outbox = new Outbox(wait);
           for (let i = 0; i < (counts[index] ?? 0); i += 1) outbox.add(`${person.first_name} ${i}`);
           return { person, outbox, faults: [...(faults[index] ?? [])] };
         });
         await Promise.all(
-          outboxes.map((it) => deliverAll(it.outbox, () => openAtLast(conversationId, it.person.access), it.faults)),
+          outboxes.map((it) =>
+            deliverAll(it.outbox, () => openAtLast(conversationId, it.person.access, wait), it.faults),
+          ),
         );
 
         const stored = await storedMessages(conversationId);
@@ -102,15 +109,16 @@ test('rule 8: what a client sends appears once and in its order, whatever strike
 
 test('rule 8: a message that is refused for its rate stays first, and passes after the time that it was told', async () => {
   vi.useFakeTimers({ now: Date.now(), toFake: ['Date'] });
-  Object.assign(settings, { rateBurst: 2, ratePerSecond: 5 });
   const { john, conversationId } = await pairInConversation();
+  const johns = await openChat(conversationId, john.access);
+  Object.assign(settings, { rateBurst: 2, ratePerSecond: 5 });
   const waits: number[] = [];
   const outbox = new Outbox((milliseconds) => {
     waits.push(milliseconds);
-    vi.setSystemTime(Date.now() + milliseconds);
+    wait(milliseconds);
   });
   for (const text of ['one', 'two', 'three', 'four']) outbox.add(text);
-  await outbox.deliver(await openChat(conversationId, john.access));
+  await outbox.deliver(johns);
   expect(waits).toEqual([200, 200]);
   expect((await storedMessages(conversationId)).map(({ text }) => text)).toEqual(['one', 'two', 'three', 'four']);
 });
