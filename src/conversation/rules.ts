@@ -150,8 +150,8 @@ function okFrame(ref: string, { type, n, rev }: StoredOperation, message?: Store
 }
 
 /** The clock may have gone back since a message was made, or the message's time forward to keep the order. */
-function notBefore({ created_at }: StoredMessage, now: number): number {
-  return Math.max(now, created_at);
+function notBefore({ created_at, edited_at }: StoredMessage, now: number): number {
+  return Math.max(now, created_at, edited_at ?? 0);
 }
 
 function notYours(ref: string, n: number): Outcome {

@@ -188,7 +188,24 @@ export class ConversationStore {
   /** Takes someone's reaction from a message. Returns the message's new rev. */
   removeReaction(n: number, emoji: string, userId: string): number {
     const rev = this.#nextRev();
-    this.#sql.exec('DELETE FROM reactions WHERE n = ? AND emoji = ? AND user_id = ?', n, emoji, userId);
+    const [taken] = this.#sql
+      .exec<{ rev: number }>(
+        'DELETE FROM reactions WHERE n = ? AND emoji = ? AND user_id = ? RETURNING rev',
+        n,
+        emoji,
+        userId,
+      )
+      .toArray();
+    // Whoever comes first now takes over its place, or the emoji would move behind others that are newer.
+    if (taken) {
+      this.#sql.exec(
+        `UPDATE reactions SET rev = ?3 WHERE n = ?1 AND emoji = ?2 AND rev > ?3
+           AND rev = (SELECT min(rev) FROM reactions WHERE n = ?1 AND emoji = ?2)`,
+        n,
+        emoji,
+        taken.rev,
+      );
+    }
     this.#sql.exec('UPDATE messages SET rev = ? WHERE n = ?', rev, n);
     return rev;
   }
