@@ -67,6 +67,8 @@ export const SILENT_AFTER_MS = 90_000;
 export const PRESENCE_INTERVAL_MS = 30_000;
 /** Milliseconds between two beginnings of typing by one user. */
 export const TYPING_INTERVAL_MS = 3000;
+/** Milliseconds after which a client that goes on says so again: longer, so that no jitter of its timers is refused. */
+export const TYPING_REPEAT_MS = 4000;
 /** Milliseconds for which others show that a user types, unless it is said again. */
 export const TYPING_LIFETIME_MS = 6000;
 
@@ -86,6 +88,8 @@ export const RATE_REFUSALS_MAX = 1000;
 export const SOCKETS_PER_USER = 10;
 /** Open sockets of one conversation (*): every message goes to each, and a thousand take about 40 ms. */
 export const SOCKETS_PER_CONVERSATION = 1000;
+/** Sockets of one user that were closed but whose client has not answered, beyond which they may open no more. */
+export const CLOSING_SOCKETS_MAX = 100;
 /** Milliseconds after which a client that found a conversation full may try again. */
 export const FULL_RETRY_MS = 30_000;
 /** Changed rows beyond which a cursor gets the newest page instead (*): most of them would never be looked at. */

@@ -8,8 +8,8 @@ import {
   PRESENCE_INTERVAL_MS,
   RATE_PAGE_TOKENS,
   RATE_REFUSALS_MAX,
-  TYPING_INTERVAL_MS,
   TYPING_LIFETIME_MS,
+  TYPING_REPEAT_MS,
 } from '../config.ts';
 import { logError } from '../log.ts';
 import { decodeClientFrame, type ClientFrame } from '../protocol/client-frames.ts';
@@ -21,10 +21,11 @@ import { settings } from '../settings.ts';
 import type { Attachment, Cursor } from './connection.ts';
 import { FanOut } from './fan-out.ts';
 import { Presence } from './presence.ts';
-import { frameTokens, RateLimit, requestTokens, Typing } from './rate-limit.ts';
+import { frameTokens, RateLimit, requestTokens } from './rate-limit.ts';
 import { answer, appendMessage, canResume, mark, type Mark, type Request } from './rules.ts';
 import type { Sockets } from './sockets.ts';
 import { ConversationStore, type Changes } from './store.ts';
+import { Typing } from './typing.ts';
 
 /** What a client lacks: since its cursor, or, if that is no good, what someone sees who has nothing yet. */
 export type CatchUp =
@@ -74,7 +75,7 @@ export class Chat {
         page_max_rows: PAGE_SIZE,
         resume_rows: settings.resumeRows,
         ping_interval_ms: PING_INTERVAL_MS,
-        typing_interval_ms: TYPING_INTERVAL_MS,
+        typing_interval_ms: TYPING_REPEAT_MS,
         typing_lifetime_ms: TYPING_LIFETIME_MS,
       },
       ...this.presence.now(),

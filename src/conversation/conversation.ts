@@ -1,5 +1,5 @@
 import { DurableObject } from 'cloudflare:workers';
-import { FRAME_MAX_BYTES, FULL_RETRY_MS } from '../config.ts';
+import { CLOSING_SOCKETS_MAX, FRAME_MAX_BYTES, FULL_RETRY_MS } from '../config.ts';
 import { listMembers, type ConversationVersion } from '../directory/conversations.ts';
 import { directory } from '../directory/database.ts';
 import { log, logError } from '../log.ts';
@@ -243,6 +243,8 @@ export class Conversation extends DurableObject<Env> {
   /** Whether a user may open one more socket. If they have too many, the longest silent one is closed for it. */
   #makeRoom(userId: string): boolean {
     const own = this.#sockets.open(tags.user(userId));
+    // A closed socket stays until its client answers: one who never does could fill the object with them.
+    if (this.ctx.getWebSockets(tags.user(userId)).length - own.length >= CLOSING_SOCKETS_MAX) return false;
     const silent = own.toSorted((a, b) => this.#sockets.lastHeard(a) - this.#sockets.lastHeard(b));
     const surplus = silent.slice(0, Math.max(0, own.length + 1 - settings.socketsPerUser));
     if (this.#sockets.open().length - surplus.length >= settings.socketsPerConversation) return false;

@@ -1,4 +1,4 @@
-import { RATE_FRAME_BYTES, RATE_PAGE_TOKENS, TYPING_INTERVAL_MS } from '../config.ts';
+import { RATE_FRAME_BYTES, RATE_PAGE_TOKENS } from '../config.ts';
 
 /** In thousandths of a token, which are whole: fractions of tokens would not add up to the wait that was told. */
 type Bucket = { thousandths: number; filledAt: number; refusals: number };
@@ -46,27 +46,4 @@ export function frameTokens(bytes: number): number {
 /** What a frame of chat.v1 costs. A page is much larger than what asks for it. */
 export function requestTokens(type: string | undefined, bytes: number): number {
   return Math.max(frameTokens(bytes), type === 'history' || type === 'sync' ? RATE_PAGE_TOKENS : 0);
-}
-
-/** Who types, so that nobody begins more often than others would notice. */
-export class Typing {
-  readonly #users = new Map<string, { on: boolean; since: number }>();
-
-  /**
-   * Someone begins or stops to type.
-   * @returns whether others should hear of it; or the milliseconds after which they may
-   */
-  set(userId: string, on: boolean, now: number): { tell: boolean; wait?: never } | { tell?: never; wait: number } {
-    const known = this.#users.get(userId);
-    if (!on) {
-      const tell = known?.on === true;
-      if (known) known.on = false;
-      return { tell };
-    }
-    // A clock that was set back makes nobody wait longer.
-    const wait = known && known.since <= now ? known.since + TYPING_INTERVAL_MS - now : 0;
-    if (wait > 0) return { wait };
-    this.#users.set(userId, { on, since: now });
-    return { tell: true };
-  }
 }

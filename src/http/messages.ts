@@ -33,14 +33,12 @@ const page = schema(
   v.strictObject({ epoch: count, rev: count, messages: v.array(message), more: v.boolean() }),
 );
 
-const query = v.pipe(
-  v.object({
-    before: v.pipe(v.optional(wholeNumber(1)), v.description('The newest messages older than this `n`.')),
-    after: v.pipe(v.optional(wholeNumber(0)), v.description('The oldest messages newer than this `n`.')),
-    around: v.pipe(v.optional(wholeNumber(1)), v.description('The messages on both sides of this `n`, and itself.')),
-    limit: v.pipe(v.optional(wholeNumber(1, PAGE_SIZE)), v.description('Messages, at most.')),
-  }),
-);
+const query = v.object({
+  before: v.pipe(v.optional(wholeNumber(1)), v.description('The newest messages older than this `n`.')),
+  after: v.pipe(v.optional(wholeNumber(0)), v.description('The oldest messages newer than this `n`.')),
+  around: v.pipe(v.optional(wholeNumber(1)), v.description('The messages on both sides of this `n`, and itself.')),
+  limit: v.pipe(v.optional(wholeNumber(1, PAGE_SIZE)), v.description('Messages, at most.')),
+});
 
 const newMessage = schema(
   'NewMessage',

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { MESSAGE_MAX_LENGTH, PAGE_SIZE, REF_MAX_LENGTH } from '../config.ts';
 import { parseEmoji } from './emoji.ts';
 import type { ErrorCode } from './error-codes.ts';
-import { codePoints, messageProblem } from './text.ts';
+import { codePoints, messageProblem, parseJson } from './text.ts';
 
 // Messages of these schemas continue a sentence that begins with the field's name.
 
@@ -161,13 +161,4 @@ function problemOf(issue: v.BaseIssue<unknown>, body: object): FrameProblem {
   if (!Object.hasOwn(body, key)) return { code: 'bad_frame', message: `The frame has no "${key}".` };
   const isText = key === 'text' && issue.kind === 'validation';
   return { code: isText ? 'invalid_text' : 'bad_frame', message: `"${key}" ${issue.message}` };
-}
-
-/** The value of a JSON text; undefined if it is none. */
-export function parseJson(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
 }

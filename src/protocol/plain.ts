@@ -1,5 +1,5 @@
 import { ERROR_ECHO_MAX_LENGTH } from '../config.ts';
-import { messageProblem } from './text.ts';
+import { messageProblem, parseJson } from './text.ts';
 import { parseUuid } from './uuid.ts';
 
 /**
@@ -61,12 +61,8 @@ function invalid(error: string): PlainFrame {
 }
 
 function parseObject(frame: string): Record<string, unknown> | string {
-  let body: unknown;
-  try {
-    body = JSON.parse(frame);
-  } catch {
-    return 'Error: The frame is not valid JSON.';
-  }
+  const body = parseJson(frame);
+  if (body === undefined) return 'Error: The frame is not valid JSON.';
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     return 'Error: The frame is not a JSON object with "message" and "recipient_id".';
   }

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import { parseJson } from './client-frames.ts';
 import { ERROR_CODES, type ErrorCode } from './error-codes.ts';
 import { count, memberRow, messageRow, ordinal, time, uuid } from './rows.ts';
+import { parseJson } from './text.ts';
 
 const ref = v.pipe(v.string(), v.description('Of the frame that this answers.'));
 const epoch = v.pipe(count, v.description('Names one history. Rows and cursors of another one are worthless.'));
@@ -14,7 +14,7 @@ const limits = v.object({
   page_max_rows: v.pipe(ordinal, v.description('The largest `limit` of `history`.')),
   resume_rows: v.pipe(count, v.description('A cursor behind which more rows have changed gets a snapshot.')),
   ping_interval_ms: v.pipe(ordinal, v.description('How often to send `ping`.')),
-  typing_interval_ms: v.pipe(ordinal, v.description('How often `typing` may begin.')),
+  typing_interval_ms: v.pipe(ordinal, v.description('How often to say that typing goes on.')),
   typing_lifetime_ms: v.pipe(ordinal, v.description('How long to show that someone types, unless they say so again.')),
 });
 

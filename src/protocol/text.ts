@@ -39,6 +39,15 @@ export function jsonBytes(text: string): number {
   return bytes;
 }
 
+/** The value of a JSON text; undefined if it is none. */
+export function parseJson(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Why a text cannot be a message; undefined if it can. Continues a sentence that begins with the field's name. */
 export function messageProblem(text: string): string | undefined {
   if (text.trim() === '') return 'is blank.';

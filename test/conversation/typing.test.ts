@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { TYPING_INTERVAL_MS } from '../../src/config.ts';
-import { Typing } from '../../src/conversation/rate-limit.ts';
+import { Typing } from '../../src/conversation/typing.ts';
 
 const NOW = 1_763_900_000_000;
 

@@ -12,7 +12,7 @@ import { RULES_IN_WORDS, type AnySchema } from './schemas.ts';
 
 type FrameSchemas = Record<string, AnySchema>;
 
-/** What answers each frame of a client that is answered at all. */
+/** What answers each frame that has a ref. */
 const REPLIES: Partial<Record<keyof typeof clientFrames, (keyof typeof serverFrames)[]>> = {
   send: ['ok', 'error'],
   edit: ['ok', 'error'],

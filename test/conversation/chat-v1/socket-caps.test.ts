@@ -1,13 +1,13 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { FULL_RETRY_MS } from '../../../src/config.ts';
-import { tags } from '../../../src/conversation/connection.ts';
+import { CLOSING_SOCKETS_MAX, FULL_RETRY_MS } from '../../../src/config.ts';
+import { connectRequest, tags } from '../../../src/conversation/connection.ts';
 import { openDirectConversation } from '../../../src/directory/conversations.ts';
 import { directory } from '../../../src/directory/database.ts';
 import { settings } from '../../../src/settings.ts';
 import { openChat } from '../../helpers/chat-socket.ts';
-import { objectOf, open } from '../../helpers/conversation.ts';
+import { connectOf, objectOf, open } from '../../helpers/conversation.ts';
 import { describedByAsyncApi } from '../../helpers/frames.ts';
 import { pairInConversation, signedIn } from '../../helpers/people.ts';
 import { connect, upgrade } from '../../helpers/socket.ts';
@@ -182,4 +182,20 @@ describe('a conversation that is full', () => {
     const second = await openChat(conversationId, john.access);
     expect((await second.say('one')).n).toBe(1);
   });
+});
+
+test(`who has ${CLOSING_SOCKETS_MAX} closed sockets that they never let go may open no more, and the other may`, async () => {
+  const { john, ray, conversationId } = await pairInConversation();
+  allow({ socketsPerUser: 1 });
+  Object.assign(settings, { rateBurst: 1_000_000 });
+  const connecting = connectRequest(await connectOf(john, conversationId));
+  const statuses: number[] = [];
+  for (let i = 0; i < CLOSING_SOCKETS_MAX + 3; i += 1) {
+    const { status, webSocket } = await objectOf(conversationId).fetch(connecting.clone());
+    statuses.push(status);
+    // Half open: the client does not answer when the server closes.
+    webSocket?.accept({ allowHalfOpen: true });
+  }
+  expect(statuses).toEqual([...Array.from({ length: CLOSING_SOCKETS_MAX + 1 }, () => 101), 403, 403]);
+  expect((await openChat(conversationId, ray.access)).welcome.me).toBe(ray.id);
 });
