@@ -189,13 +189,19 @@ test(`who has ${CLOSING_SOCKETS_MAX} closed sockets that they never let go may o
   allow({ socketsPerUser: 1 });
   Object.assign(settings, { rateBurst: 1_000_000 });
   const connecting = connectRequest(await connectOf(john, conversationId));
-  const statuses: number[] = [];
+  // All are held: a client's end that is garbage would be collected, and its socket with it.
+  const answers: Response[] = [];
   for (let i = 0; i < CLOSING_SOCKETS_MAX + 3; i += 1) {
-    const { status, webSocket } = await objectOf(conversationId).fetch(connecting.clone());
-    statuses.push(status);
+    const answer = await objectOf(conversationId).fetch(connecting.clone());
+    answers.push(answer);
     // Half open: the client does not answer when the server closes.
-    webSocket?.accept({ allowHalfOpen: true });
+    answer.webSocket?.accept({ allowHalfOpen: true });
   }
-  expect(statuses).toEqual([...Array.from({ length: CLOSING_SOCKETS_MAX + 1 }, () => 101), 403, 403]);
+  expect(answers.map(({ status }) => status)).toEqual([
+    ...Array.from({ length: CLOSING_SOCKETS_MAX + 1 }, () => 101),
+    403,
+    403,
+  ]);
   expect((await openChat(conversationId, ray.access)).welcome.me).toBe(ray.id);
+  for (const { webSocket } of answers) webSocket?.close();
 });
