@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { MESSAGE_MAX_LENGTH, PAGE_SIZE, REF_MAX_LENGTH } from '../config.ts';
 import { parseEmoji } from './emoji.ts';
 import type { ErrorCode } from './error-codes.ts';
-import { codePoints, messageProblem, parseJson } from './text.ts';
+import { isRef, messageProblem, parseJson } from './text.ts';
 
 // Messages of these schemas continue a sentence that begins with the field's name.
 
@@ -147,12 +147,6 @@ export function decodeClientFrame(frame: string): Decoded<ClientFrame> {
 
 function isClientFrameType(type: string): type is keyof typeof clientFrames {
   return Object.hasOwn(clientFrames, type);
-}
-
-function isRef(value: string): boolean {
-  return (
-    value !== '' && value.isWellFormed() && value.length <= 2 * REF_MAX_LENGTH && codePoints(value) <= REF_MAX_LENGTH
-  );
 }
 
 function problemOf(issue: v.BaseIssue<unknown>, body: object): FrameProblem {

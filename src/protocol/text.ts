@@ -1,4 +1,4 @@
-import { MESSAGE_MAX_LENGTH } from '../config.ts';
+import { MESSAGE_MAX_LENGTH, REF_MAX_LENGTH } from '../config.ts';
 
 const encoder = new TextEncoder();
 
@@ -56,6 +56,11 @@ export function messageProblem(text: string): string | undefined {
     return `is longer than ${MESSAGE_MAX_LENGTH} characters.`;
   }
   return undefined;
+}
+
+/** Whether a text may be a client's own id for an operation. */
+export function isRef(text: string): boolean {
+  return text !== '' && text.isWellFormed() && text.length <= 2 * REF_MAX_LENGTH && codePoints(text) <= REF_MAX_LENGTH;
 }
 
 function isPairAt(text: string, i: number): boolean {

@@ -1,0 +1,483 @@
+import type { Operation } from '../protocol/client-frames.ts';
+import { CLOSE } from '../protocol/close-codes.ts';
+import type { Answer, ServerFrame, ServerFrameOf } from '../protocol/server-frames.ts';
+import { isRef, messageProblem } from '../protocol/text.ts';
+import { ChatError } from './error.ts';
+import type { Environment } from './environment.ts';
+import type { Keeper } from './keeper.ts';
+import { Link } from './link.ts';
+import { Listeners } from './listeners.ts';
+import { Log } from './log.ts';
+import { Marks } from './marks.ts';
+import { Outbox, type Entry } from './outbox.ts';
+import { People } from './people.ts';
+import { Requests } from './requests.ts';
+import type { Session } from './session.ts';
+import type {
+  Connection,
+  Conversation,
+  ConversationSnapshot,
+  HistoryPage,
+  HistoryRange,
+  Message,
+  OperationOptions,
+  SendOptions,
+} from './types.ts';
+
+/** Milliseconds between two looks whether the last frame was lost. */
+const PROBE_MS = 5 * 60_000;
+/** Milliseconds for which the socket stays when nobody wants it any more: the next screen may want it again. */
+const LINGER_MS = 5000;
+
+/** What all conversations of a chat share. */
+export type Shared = {
+  readonly session: Session;
+  readonly keeper: Keeper;
+  readonly environment: Environment;
+  /** Of the server, with `ws:` or `wss:`. */
+  readonly socketUrl: string;
+};
+
+/** An operation, and whether its frame was sent. */
+type Sent = { readonly entry: Entry; isOut: boolean };
+
+/** A conversation: its rows, its operations, its socket, and who looks at it. */
+export class LiveConversation implements Conversation {
+  readonly id: string;
+  readonly #shared: Shared;
+  readonly #listeners = new Listeners();
+  readonly #log = new Log();
+  readonly #people: People;
+  readonly #outbox: Outbox;
+  readonly #link: Link;
+  readonly #requests: Requests;
+  readonly #marks: Marks;
+  #me: string | null = null;
+  /** The operation whose turn it is, from then until it is answered or the socket is lost. */
+  #sent: Sent | null = null;
+  /** Whether the server wants to hear of no operation for a while. */
+  #isHeld = false;
+  #isSyncing = false;
+  #isCaughtUp = false;
+  #isWanted = false;
+  #isClosed = false;
+  /** When the others were last told that one types; null if they were told otherwise. */
+  #typingSaidAt: number | null = null;
+  #connection: Connection = { status: 'idle', problem: null, durable: false };
+  #shown: ConversationSnapshot;
+  #cancelProbe = () => {};
+  #cancelSync = () => {};
+  #cancelMarks = () => {};
+  #cancelHold = () => {};
+  #cancelLinger: (() => void) | null = null;
+
+  constructor(id: string, shared: Shared) {
+    const { session, keeper, environment, socketUrl } = shared;
+    this.id = id;
+    this.#shared = shared;
+    this.#people = new People(environment, () => this.#changed());
+    this.#outbox = new Outbox(keeper, environment, id, () => this.#moved());
+    this.#link = new Link(session, environment, socketUrl, {
+      target: () => this.#target(),
+      welcomed: (frame) => this.#welcomed(frame),
+      received: (frame) => this.#received(frame),
+      lost: (code) => this.#lost(code),
+      stopped: (problem) => this.#stopped(problem),
+      changed: () => this.#changed(),
+    });
+    this.#requests = new Requests(this.#link, environment);
+    this.#marks = new Marks(this.#log, this.#link, environment);
+    this.#shown = this.#build();
+    this.sessionChanged();
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    const remove = this.#listeners.add(listener);
+    this.#moved();
+    return () => {
+      remove();
+      this.#moved();
+    };
+  };
+
+  readonly snapshot = (): ConversationSnapshot => this.#shown;
+
+  send(text: string, { ref, reply_to }: SendOptions = {}): Promise<Message> {
+    const refusal = problemOf({ ref, text });
+    if (refusal) return Promise.reject(refusal);
+    return this.#stored(this.#add({ type: 'send', ref: refOr(ref), text, reply_to: reply_to ?? null }));
+  }
+
+  edit(n: number, text: string, { ref }: OperationOptions = {}): Promise<void> {
+    const refusal = problemOf({ ref, text });
+    if (refusal) return Promise.reject(refusal);
+    return this.#done(this.#add({ type: 'edit', ref: refOr(ref), n, text }));
+  }
+
+  delete(n: number, { ref }: OperationOptions = {}): Promise<void> {
+    const refusal = problemOf({ ref });
+    if (refusal) return Promise.reject(refusal);
+    return this.#done(this.#add({ type: 'delete', ref: refOr(ref), n }));
+  }
+
+  react(n: number, emoji: string, on: boolean, { ref }: OperationOptions = {}): Promise<void> {
+    const refusal = problemOf({ ref });
+    if (refusal) return Promise.reject(refusal);
+    return this.#done(this.#add({ type: 'react', ref: refOr(ref), n, emoji, on }));
+  }
+
+  retry(ref: string): Promise<Message> {
+    const entry = this.#outbox.refused(ref);
+    if (!entry) return Promise.reject(new ChatError('no_such_message', 'No message with this ref was refused.'));
+    this.#outbox.retry(entry);
+    this.#moved();
+    return this.#stored(entry);
+  }
+
+  discard(ref: string): void {
+    const entry = this.#outbox.refused(ref);
+    if (entry) this.#outbox.discard(entry);
+    this.#changed();
+  }
+
+  async loadOlder(until?: number): Promise<void> {
+    for (;;) {
+      // Where the messages begin is known once there is a connection, and may change with each.
+      const page = await this.#page(() => (this.#log.cursor ? { before: this.#log.first } : {}));
+      const isPrepended = this.#log.prepend(page);
+      this.#changed();
+      if (this.#log.first === 1 || (isPrepended && this.#log.first <= (until ?? Infinity))) return;
+    }
+  }
+
+  async history(range: HistoryRange = {}): Promise<HistoryPage> {
+    const { messages, more } = await this.#page(() => range);
+    return { messages, more };
+  }
+
+  markRead(n: number = this.#log.last): void {
+    this.#marks.read(n);
+    this.#tellMarks();
+  }
+
+  setTyping(on: boolean): void {
+    const { welcome } = this.#link;
+    if (!welcome) return;
+    const now = this.#shared.environment.elapsed();
+    const saidAt = this.#typingSaidAt;
+    const isDue = on ? saidAt === null || now - saidAt >= welcome.limits.typing_interval_ms : saidAt !== null;
+    if (!isDue) return;
+    this.#typingSaidAt = on ? now : null;
+    this.#link.tell({ type: 'typing', on });
+  }
+
+  reconnect(): void {
+    this.#link.restart();
+  }
+
+  /** As {@link Chat.wake}. */
+  wake(): void {
+    this.#link.wake();
+    if (this.#isCaughtUp) this.#probe();
+  }
+
+  /** Takes note of who is signed in now. A session that has ended may be followed by another one of the same user. */
+  sessionChanged(): void {
+    if (this.#isClosed) return;
+    const { status, me, problem } = this.#shared.session.snapshot;
+    const why = problem ?? new ChatError('signed_out', 'Nobody is signed in.');
+    if (status === 'signed_in' && me !== this.#me) this.#become(me, why);
+    if (status === 'signed_out') {
+      this.#requests.close(why);
+      if (!problem) this.#become(null, why);
+    }
+    this.#link.sessionChanged();
+    this.#moved();
+  }
+
+  /** Takes note that the storage fails, or works again. */
+  durabilityChanged(): void {
+    this.#changed();
+  }
+
+  close(why: ChatError): void {
+    this.#isClosed = true;
+    this.#cancelLinger?.();
+    this.#link.want(false);
+    this.#requests.close(why);
+    this.#outbox.close(why);
+    this.#marks.clear();
+    this.#changed();
+  }
+
+  #become(me: string | null, why: ChatError): void {
+    if (this.#me !== null) this.#requests.close(why);
+    this.#me = me;
+    this.#log.clear();
+    this.#marks.clear();
+    this.#outbox.setUser(me, why);
+    this.#link.restart();
+  }
+
+  #add(operation: Operation): Entry {
+    const { status, problem } = this.#shared.session.snapshot;
+    if (this.#isClosed) throw CLOSED;
+    if (this.#me === null && status === 'signed_out') throw problem ?? SIGNED_OUT;
+    const entry = this.#outbox.add(operation);
+    if (operation.type === 'send') this.#typingSaidAt = null;
+    this.#moved();
+    return entry;
+  }
+
+  /** Connects or lets go, sends what is to be sent, and shows what has changed. */
+  #moved(): void {
+    const isWanted = !this.#isClosed && (this.#listeners.size > 0 || this.#outbox.isWaiting || !this.#requests.isEmpty);
+    if (isWanted) {
+      this.#cancelLinger?.();
+      this.#cancelLinger = null;
+      this.#isWanted = true;
+      this.#link.want(true);
+    } else if (this.#isWanted && !this.#isClosed && !this.#cancelLinger) {
+      this.#cancelLinger = this.#shared.environment.after(LINGER_MS, () => {
+        this.#cancelLinger = null;
+        this.#isWanted = false;
+        this.#link.want(false);
+      });
+    }
+    this.#pump();
+    this.#changed();
+  }
+
+  #target(): string {
+    const { cursor } = this.#log;
+    const query = cursor ? `?after=${cursor.rev}&epoch=${cursor.epoch}` : '';
+    return `/ws/chat/${encodeURIComponent(this.id)}/${query}`;
+  }
+
+  #welcomed(frame: ServerFrameOf<'welcome'>): void {
+    this.#log.welcome(frame);
+    this.#people.welcome(frame);
+    this.#marks.forgetTold();
+    this.#typingSaidAt = null;
+    if (frame.resumed) this.#sync();
+    else {
+      this.#outbox.dropShown(() => true);
+      this.#caughtUp();
+    }
+    this.#requests.askAll();
+    this.#moved();
+  }
+
+  #received(frame: ServerFrame): void {
+    switch (frame.type) {
+      case 'changes':
+        this.#apply(frame, false);
+        if (this.#log.hasGap) this.#sync();
+        break;
+      case 'typing':
+        this.#people.typing(frame, this.#link.welcome?.limits.typing_lifetime_ms ?? 0);
+        break;
+      case 'presence':
+        this.#people.presence(frame);
+        break;
+      case 'error':
+        // Without a ref it refuses a mark, or typing, which is worth nothing later.
+        if (frame.ref !== undefined || frame.retry_after_ms === undefined) break;
+        this.#cancelMarks = this.#shared.environment.after(frame.retry_after_ms, () => {
+          this.#marks.forgetTold();
+          this.#tellMarks();
+        });
+        break;
+      default:
+    }
+    this.#changed();
+  }
+
+  #apply(frame: ServerFrameOf<'changes'>, closesGap: boolean): void {
+    const { last } = this.#log;
+    this.#log.changes(frame, closesGap);
+    for (const { n, sender_id } of frame.messages) if (n > last) this.#people.stopTyping(sender_id);
+    this.#dropShown();
+    if (this.#isCaughtUp) this.#tellMarks();
+  }
+
+  /** Asks for what has changed, a page after the other, unless it is asking already. */
+  #sync(): void {
+    const { cursor } = this.#log;
+    if (this.#isSyncing || !cursor) return;
+    this.#isSyncing = true;
+    this.#link.ask({ type: 'sync', ref: crypto.randomUUID(), after: cursor.rev }, (answer) => {
+      this.#isSyncing = false;
+      if (answer?.type === 'changes') {
+        this.#apply(answer, !answer.more);
+        if (answer.more) this.#sync();
+        else this.#caughtUp();
+        this.#changed();
+      } else if (answer?.type === 'error' && answer.retry_after_ms !== undefined) {
+        this.#cancelSync = this.#shared.environment.after(answer.retry_after_ms, () => this.#sync());
+      } else if (answer) {
+        // The server does not know this cursor: begin anew.
+        this.#log.cursor = null;
+        this.#link.restart();
+      }
+    });
+  }
+
+  #caughtUp(): void {
+    this.#isCaughtUp = true;
+    this.#link.caughtUp();
+    this.#cancelProbe();
+    this.#cancelProbe = this.#shared.environment.after(PROBE_MS, () => this.#probe());
+    this.#tellMarks();
+  }
+
+  /** If the very last frame was lost, nothing else would tell. */
+  #probe(): void {
+    this.#marks.forgetTold();
+    this.#sync();
+  }
+
+  #tellMarks(): void {
+    if (this.#me !== null && this.#isCaughtUp) this.#marks.tell(this.#me);
+  }
+
+  /** Sends the operation whose turn it is, once it is kept. */
+  #pump(): void {
+    if (this.#sent || this.#isHeld || !this.#link.welcome) return;
+    const entry = this.#outbox.next;
+    if (!entry) return;
+    const sent = { entry, isOut: false };
+    this.#sent = sent;
+    void this.#transmit(sent);
+  }
+
+  async #transmit(sent: Sent): Promise<void> {
+    await sent.entry.kept;
+    if (this.#sent !== sent) return;
+    sent.isOut = true;
+    this.#link.ask(sent.entry.operation, (answer) => {
+      if (this.#sent !== sent || !answer) return;
+      this.#sent = null;
+      this.#answered(sent.entry, answer);
+      this.#moved();
+    });
+  }
+
+  #answered(entry: Entry, answer: Answer): void {
+    if (answer.type === 'ok' && (entry.operation.type !== 'send' || answer.id !== undefined)) {
+      this.#outbox.acknowledge(entry, answer);
+      this.#dropShown();
+    } else if (answer.type === 'error' && answer.retry_after_ms !== undefined) {
+      // It stays the first, and so does everything behind it.
+      this.#isHeld = true;
+      this.#cancelHold = this.#shared.environment.after(answer.retry_after_ms, () => {
+        this.#isHeld = false;
+        this.#pump();
+      });
+    } else if (answer.type === 'error') this.#outbox.refuse(entry, new ChatError(answer.code, answer.message));
+    else this.#outbox.refuse(entry, new ChatError('ref_used', 'This ref is that of another operation.'));
+  }
+
+  /** What was done leaves `pending` when the rows show it. */
+  #dropShown(): void {
+    const { cursor, first, last } = this.#log;
+    this.#outbox.dropShown(({ n, rev }) => cursor !== null && rev <= cursor.rev && (n < first || n <= last));
+  }
+
+  #lost(code: number): void {
+    const sent = this.#sent;
+    this.#sent = null;
+    this.#isSyncing = false;
+    this.#isCaughtUp = false;
+    this.#isHeld = false;
+    for (const cancel of [this.#cancelProbe, this.#cancelSync, this.#cancelMarks, this.#cancelHold]) cancel();
+    this.#people.nobodyTypes();
+    const isItsFault = code === CLOSE.tooLarge || code === CLOSE.unsupportedData;
+    if (sent?.isOut && isItsFault) this.#outbox.refuse(sent.entry, new ChatError('too_large', 'It is too large.'));
+  }
+
+  #stopped(problem: ChatError): void {
+    this.#requests.close(problem);
+    // Where one may not be nothing will ever be sent.
+    if (problem.code === 'not_a_member' || problem.code === 'no_such_conversation') this.#outbox.refuseAll(problem);
+  }
+
+  async #page(range: () => HistoryRange): Promise<ServerFrameOf<'page'>> {
+    const { status, problem } = this.#link;
+    if (this.#isClosed) throw CLOSED;
+    if (status === 'stopped' || status === 'signed_out') throw problem ?? SIGNED_OUT;
+    const page = this.#requests.page(range);
+    this.#moved();
+    try {
+      return await page;
+    } finally {
+      this.#moved();
+    }
+  }
+
+  /** The message that was sent. Whoever does not wait for it finds a refusal in `pending`. */
+  #stored({ operation, settled }: Entry): Promise<Message> {
+    const stored = settled.promise.then((ok): Message => ({
+      n: ok.n,
+      rev: ok.rev,
+      id: ok.id ?? '',
+      sender_id: this.#me ?? '',
+      ref: ok.ref,
+      text: operation.type === 'send' ? operation.text : null,
+      reply_to: operation.type === 'send' ? (operation.reply_to ?? null) : null,
+      created_at: ok.created_at ?? 0,
+      edited_at: null,
+      deleted_at: null,
+      reactions: [],
+    }));
+    stored.catch(() => {});
+    return stored;
+  }
+
+  #done({ settled }: Entry): Promise<void> {
+    const done = settled.promise.then(() => undefined);
+    done.catch(() => {});
+    return done;
+  }
+
+  /** Shows what has changed, if anything has. */
+  #changed(): void {
+    const next = this.#build();
+    const keys = Object.keys(next) as (keyof ConversationSnapshot)[];
+    if (keys.every((key) => next[key] === this.#shown[key])) return;
+    this.#shown = next;
+    this.#listeners.tell();
+  }
+
+  #build(): ConversationSnapshot {
+    const { status, problem } = this.#link;
+    const { durable } = this.#shared.keeper;
+    const before = this.#connection;
+    if (before.status !== status || before.problem !== problem || before.durable !== durable) {
+      this.#connection = { status, problem, durable };
+    }
+    return {
+      connection: this.#connection,
+      me: this.#me,
+      messages: this.#log.messages,
+      has_older: this.#log.first > 1,
+      pending: this.#outbox.pending,
+      members: this.#people.members(this.#log.members),
+      cursor: this.#log.cursor,
+    };
+  }
+}
+
+const CLOSED = new ChatError('closed', 'The client was closed.');
+const SIGNED_OUT = new ChatError('signed_out', 'Nobody is signed in.');
+
+/** Why an operation cannot be asked for: what the server could not even answer, and a text that is to be changed. */
+function problemOf({ ref, text }: { ref: string | undefined; text?: string }): ChatError | undefined {
+  if (ref !== undefined && !isRef(ref)) return new ChatError('bad_frame', 'The ref does not have 1 to 64 characters.');
+  const problem = text === undefined ? undefined : messageProblem(text);
+  return problem === undefined ? undefined : new ChatError('invalid_text', `The text ${problem}`);
+}
+
+function refOr(ref: string | undefined): string {
+  return ref ?? crypto.randomUUID();
+}
