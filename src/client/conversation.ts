@@ -103,25 +103,25 @@ export class LiveConversation implements Conversation {
   readonly snapshot = (): ConversationSnapshot => this.#shown;
 
   send(text: string, { ref, reply_to }: SendOptions = {}): Promise<Message> {
-    const refusal = problemOf({ ref, text });
+    const refusal = this.#refusalOf({ ref, text });
     if (refusal) return Promise.reject(refusal);
     return this.#stored(this.#add({ type: 'send', ref: refOr(ref), text, reply_to: reply_to ?? null }));
   }
 
   edit(n: number, text: string, { ref }: OperationOptions = {}): Promise<void> {
-    const refusal = problemOf({ ref, text });
+    const refusal = this.#refusalOf({ ref, text });
     if (refusal) return Promise.reject(refusal);
     return this.#done(this.#add({ type: 'edit', ref: refOr(ref), n, text }));
   }
 
   delete(n: number, { ref }: OperationOptions = {}): Promise<void> {
-    const refusal = problemOf({ ref });
+    const refusal = this.#refusalOf({ ref });
     if (refusal) return Promise.reject(refusal);
     return this.#done(this.#add({ type: 'delete', ref: refOr(ref), n }));
   }
 
   react(n: number, emoji: string, on: boolean, { ref }: OperationOptions = {}): Promise<void> {
-    const refusal = problemOf({ ref });
+    const refusal = this.#refusalOf({ ref });
     if (refusal) return Promise.reject(refusal);
     return this.#done(this.#add({ type: 'react', ref: refOr(ref), n, emoji, on }));
   }
@@ -219,10 +219,17 @@ export class LiveConversation implements Conversation {
     this.#link.restart();
   }
 
+  /** Why an operation cannot be asked for; what the server could not even answer is among it. */
+  #refusalOf({ ref, text }: { ref: string | undefined; text?: string }): ChatError | undefined {
+    if (this.#isClosed) return CLOSED;
+    if (this.#me === null && this.#shared.session.snapshot.status === 'signed_out') return SIGNED_OUT;
+    if (ref !== undefined && !isRef(ref))
+      return new ChatError('bad_frame', 'The ref does not have 1 to 64 characters.');
+    const problem = text === undefined ? undefined : messageProblem(text);
+    return problem === undefined ? undefined : new ChatError('invalid_text', `The text ${problem}`);
+  }
+
   #add(operation: Operation): Entry {
-    const { status, problem } = this.#shared.session.snapshot;
-    if (this.#isClosed) throw CLOSED;
-    if (this.#me === null && status === 'signed_out') throw problem ?? SIGNED_OUT;
     const entry = this.#outbox.add(operation);
     if (operation.type === 'send') this.#typingSaidAt = null;
     this.#moved();
@@ -400,6 +407,7 @@ export class LiveConversation implements Conversation {
     this.#requests.close(problem);
     // Where one may not be nothing will ever be sent.
     if (problem.code === 'not_a_member' || problem.code === 'no_such_conversation') this.#outbox.refuseAll(problem);
+    this.#changed();
   }
 
   async #page(range: () => HistoryRange): Promise<ServerFrameOf<'page'>> {
@@ -470,13 +478,6 @@ export class LiveConversation implements Conversation {
 
 const CLOSED = new ChatError('closed', 'The client was closed.');
 const SIGNED_OUT = new ChatError('signed_out', 'Nobody is signed in.');
-
-/** Why an operation cannot be asked for: what the server could not even answer, and a text that is to be changed. */
-function problemOf({ ref, text }: { ref: string | undefined; text?: string }): ChatError | undefined {
-  if (ref !== undefined && !isRef(ref)) return new ChatError('bad_frame', 'The ref does not have 1 to 64 characters.');
-  const problem = text === undefined ? undefined : messageProblem(text);
-  return problem === undefined ? undefined : new ChatError('invalid_text', `The text ${problem}`);
-}
 
 function refOr(ref: string | undefined): string {
   return ref ?? crypto.randomUUID();

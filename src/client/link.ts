@@ -53,9 +53,13 @@ export class Link {
   #attempt = 0;
   /** The token that the socket was opened with. */
   #token = '';
+  /** Whether the token was replaced since the last welcome. */
+  #hasRefreshed = false;
   #refusal: ServerFrameOf<'error'> | null = null;
   readonly #answers = new Map<string, { settle: (answer: Answer | null) => void; cancelTimeout: () => void }>();
   #cancelTimer = () => {};
+  /** What it waits to do. */
+  #next = () => {};
   #cancelPing = () => {};
   /** What is under way without a socket; anything newer replaces it. */
   #turn = 0;
@@ -94,13 +98,15 @@ export class Link {
 
   /** Connects anew. What was asked and is not answered is lost. */
   restart(): void {
-    this.#rest('idle', null);
+    this.#drop(1006);
+    this.#attempt = 0;
     if (this.#isWanted) this.#connect();
+    else this.#rest('idle', null);
   }
 
   /** Tries at once if it waits; makes sure that there is somebody if it does not. */
   wake(): void {
-    if (this.status === 'waiting') this.#connect();
+    if (this.status === 'waiting') this.#resume();
     else if (this.#welcome) this.#ping();
   }
 
@@ -120,6 +126,11 @@ export class Link {
     );
     this.#answers.set(frame.ref, { settle, cancelTimeout });
     this.#send(JSON.stringify(frame));
+  }
+
+  #resume(): void {
+    this.#cancelTimer();
+    this.#next();
   }
 
   #connect(): void {
@@ -175,6 +186,7 @@ export class Link {
       if (frame.type === 'error') this.#refusal = frame;
       if (frame.type !== 'welcome') return;
       this.#welcome = frame;
+      this.#hasRefreshed = false;
       this.#welcomedAt = this.#environment.elapsed();
       this.#cancelTimer();
       this.#events.welcomed(frame);
@@ -231,7 +243,12 @@ export class Link {
     this.#drop(code);
     const text = refusal?.message ?? (reason === '' ? 'The connection was lost.' : reason);
     const verdict = verdictOf(code);
-    if (verdict === 'refresh' || code === CLOSE.sessionEnded) return this.#refreshThenConnect();
+    // A session that has ended may have been followed by one in another tab: the refresh tells.
+    if (verdict === 'refresh' || code === CLOSE.sessionEnded) {
+      if (!this.#hasRefreshed) return void this.#refresh();
+      // A new token was no better than the one before.
+      return this.#wait(new ChatError('unauthenticated', text), 0, () => void this.#refresh());
+    }
     if (verdict === 'stop') {
       const problem = new ChatError(REFUSALS[code] ?? 'refused', text);
       this.#rest('stopped', problem);
@@ -246,32 +263,28 @@ export class Link {
     );
   }
 
-  /** Whether the session has ended only its refresh tells: another tab may have begun a new one. */
-  #refreshThenConnect(): void {
-    // The first is done at once. If the new token is no better, there is something that takes time.
-    const pause = this.#attempt === 0 ? 0 : backoff(this.#attempt, this.#environment.random());
-    this.#attempt += 1;
+  /** Gets a new token, then connects. Whether the session has ended is told by this too. */
+  async #refresh(): Promise<void> {
+    this.#hasRefreshed = true;
     this.#turn += 1;
+    const turn = this.#turn;
     this.#set('connecting', this.problem);
-    this.#cancelTimer = this.#environment.after(pause, () => void this.#refresh(this.#turn));
-  }
-
-  async #refresh(turn: number): Promise<void> {
     try {
       await this.#session.refresh(this.#token);
       if (turn === this.#turn) this.#connect();
     } catch (error) {
       const problem = error instanceof ChatError ? error : new ChatError('server', 'No new token.', { cause: error });
-      if (turn === this.#turn) this.#wait(problem, problem.retry_after_ms ?? 0);
+      if (turn === this.#turn) this.#wait(problem, problem.retry_after_ms ?? 0, () => void this.#refresh());
     }
   }
 
-  #wait(problem: ChatError, atLeast: number): void {
+  #wait(problem: ChatError, atLeast: number, next = () => this.#connect()): void {
     this.#turn += 1;
     const pause = atLeast + backoff(this.#attempt, this.#environment.random());
     this.#attempt += 1;
+    this.#next = next;
     this.#set('waiting', problem);
-    this.#cancelTimer = this.#environment.after(pause, () => this.#connect());
+    this.#cancelTimer = this.#environment.after(pause, next);
   }
 
   /** Lets go of everything, and is in a state in which nothing happens by itself. */
