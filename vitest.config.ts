@@ -1,12 +1,21 @@
 import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-pool-workers';
 import { defineConfig } from 'vitest/config';
 
-// Two kinds of tests: `workers` run inside workerd on real D1 and Durable Objects; `node` run in Node and drive the
-// commands of package.json and a real `wrangler dev`.
+const { DELIVERY_MINUTES, DELIVERY_RUNS, DELIVERY_SEED, DELIVERY_PATH } = process.env;
+// For test/delivery: how long it goes on, in how many runs at a time, and the seed and path of a run to be repeated.
+const delivery = {
+  minutes: Number(DELIVERY_MINUTES ?? 0),
+  runs: Number(DELIVERY_RUNS ?? 40),
+  ...(DELIVERY_SEED !== undefined && { seed: Number(DELIVERY_SEED) }),
+  ...(DELIVERY_PATH !== undefined && { path: DELIVERY_PATH }),
+};
+
+// Three kinds of tests: `workers` run inside workerd on real D1 and Durable Objects; `node` run in Node and drive the
+// commands of package.json and a real `wrangler dev`; `browser` drive pages in Chromium, which must be installed.
 export default defineConfig({
   test: {
     // The Worker logs a line for each request; only those of failed tests are worth reading.
-    silent: 'passed-only',
+    silent: DELIVERY_MINUTES === undefined && 'passed-only',
     projects: [
       {
         plugins: [
@@ -26,14 +35,23 @@ export default defineConfig({
         test: {
           name: 'workers',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/node/**'],
+          exclude: ['test/browser/**', 'test/e2e/**', 'test/node/**'],
           setupFiles: ['test/helpers/apply-migrations.ts'],
+          provide: { delivery },
         },
       },
       {
         test: {
           name: 'node',
           include: ['test/e2e/**/*.test.ts', 'test/node/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

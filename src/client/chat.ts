@@ -1,12 +1,13 @@
+import { backoff } from './backoff.ts';
 import { LiveConversation, type Shared } from './conversation.ts';
-import { runtime } from './environment.ts';
-import { ChatError } from './error.ts';
+import { runtime, type Environment } from './environment.ts';
+import { closedError } from './error.ts';
+import { expected } from './http.ts';
 import { defaultStorage } from './indexed-db.ts';
 import { Keeper } from './keeper.ts';
 import { Listeners } from './listeners.ts';
-import { outboxPrefix } from './outbox.ts';
+import { conversationOf, outboxPrefix } from './outbox.ts';
 import { Session } from './session.ts';
-
 import type { Chat, ChatOptions, ChatSnapshot, Conversation, User, UserPage } from './types.ts';
 
 /**
@@ -15,48 +16,51 @@ import type { Chat, ChatOptions, ChatSnapshot, Conversation, User, UserPage } fr
  */
 export function createChat({ url, storage = defaultStorage(), environment }: ChatOptions): Chat {
   const server = new URL(url).href.replace(/[?#].*$/, '').replace(/\/+$/, '');
-  const surroundings = { ...runtime, ...environment };
+  const mortal = mortalEnvironment({ ...runtime, ...environment });
   const listeners = new Listeners();
   const conversations = new Map<string, LiveConversation>();
   let shown: ChatSnapshot;
   let isClosed = false;
 
-  const keeper = new Keeper(storage, surroundings, server, () => {
+  const keeper = new Keeper(storage, mortal, server, () => {
     for (const it of conversations.values()) it.durabilityChanged();
   });
-  const session = new Session(server, surroundings, keeper, () => {
+  const session = new Session(server, mortal, keeper, () => {
     for (const it of conversations.values()) it.sessionChanged();
-    if (session.snapshot === shown) return;
-    if (session.snapshot.me !== shown.me && session.snapshot.me !== null) void openWaiting(session.snapshot.me);
-    shown = session.snapshot;
+    const { snapshot } = session;
+    if (snapshot === shown) return;
+    if (snapshot.me !== shown.me && snapshot.me !== null) void openWaiting(snapshot.me, 0);
+    shown = snapshot;
     listeners.tell();
   });
   shown = session.snapshot;
-  const shared: Shared = { session, keeper, environment: surroundings, socketUrl: server.replace(/^http/, 'ws') };
+  const shared: Shared = { session, keeper, environment: mortal, socketUrl: server.replace(/^http/, 'ws') };
 
   function conversation(id: string): LiveConversation {
     const known = conversations.get(id);
     if (known) return known;
     const made = new LiveConversation(id, shared);
     conversations.set(id, made);
+    if (isClosed) made.close(closedError());
     return made;
   }
 
   /** Conversations in which something waits to be sent are opened without anybody looking at them. */
-  async function openWaiting(userId: string): Promise<void> {
-    const prefix = outboxPrefix(userId);
-    const kept = await keeper.readAll(prefix).catch(() => []);
+  async function openWaiting(userId: string, attempt: number): Promise<void> {
+    const { entries, isComplete } = await keeper.readAll(outboxPrefix(userId));
     if (isClosed || session.snapshot.me !== userId) return;
-    for (const [key] of kept) conversation(key.slice(prefix.length).split('/')[0] ?? '');
+    for (const [key] of entries) conversation(conversationOf(key));
+    if (!isComplete) mortal.after(backoff(attempt, mortal.random()), () => void openWaiting(userId, attempt + 1));
   }
 
   function wake(): void {
-    if (session.access === null && !isClosed) void session.restore();
+    if (isClosed) return;
+    if (session.access === null) session.restore();
     for (const it of conversations.values()) it.wake();
   }
 
-  const stopListening = surroundings.onWake(wake);
-  void session.restore();
+  const stopListening = mortal.onWake(wake);
+  session.restore();
 
   return {
     subscribe: (listener) => listeners.add(listener),
@@ -67,13 +71,14 @@ export function createChat({ url, storage = defaultStorage(), environment }: Cha
     users: async (after): Promise<UserPage> => {
       const query = after === undefined ? '' : `?after=${encodeURIComponent(after)}`;
       const { body, headers } = await session.request({ path: `/api/users/${query}` });
-      const users = body as User[];
+      const users = expected(body, isUsers);
       const hasMore = headers.get('Link')?.includes('rel="next"') ?? false;
       return { users, next: hasMore ? (users.at(-1)?.id ?? null) : null };
     },
     conversationWith: async (userId): Promise<Conversation> => {
       const { body } = await session.request({ path: `/api/users/${encodeURIComponent(userId)}/chat/` });
-      return conversation((body as { data: { id: string } }).data.id);
+      const { data } = expected(body, isOpened);
+      return conversation(data.id);
     },
     conversation,
     wake,
@@ -81,9 +86,47 @@ export function createChat({ url, storage = defaultStorage(), environment }: Cha
       isClosed = true;
       stopListening();
       session.close();
-      keeper.close();
-      const why = new ChatError('closed', 'The client was closed.');
-      for (const it of conversations.values()) it.close(why);
+      for (const it of conversations.values()) it.close(closedError());
+      mortal.end();
+    },
+  };
+}
+
+function isUsers(body: unknown): body is User[] {
+  return Array.isArray(body);
+}
+
+function isOpened(body: unknown): body is { data: { id: string } } {
+  const { data } = (body ?? {}) as { data?: { id?: unknown } | null };
+  return typeof data?.id === 'string';
+}
+
+/** An environment in which nothing goes on any more after its end. */
+function mortalEnvironment(environment: Environment): Environment & { end(): void } {
+  const cancels = new Set<() => void>();
+  const ending = new AbortController();
+  return {
+    ...environment,
+    fetch: (url, init) => {
+      const signal = init.signal ? AbortSignal.any([init.signal, ending.signal]) : ending.signal;
+      return environment.fetch(url, { ...init, signal });
+    },
+    after: (milliseconds, work) => {
+      if (ending.signal.aborted) return () => {};
+      const cancelTimer = environment.after(milliseconds, () => {
+        cancels.delete(cancel);
+        work();
+      });
+      const cancel = () => {
+        cancels.delete(cancel);
+        cancelTimer();
+      };
+      cancels.add(cancel);
+      return cancel;
+    },
+    end: () => {
+      ending.abort();
+      for (const cancel of cancels) cancel();
     },
   };
 }

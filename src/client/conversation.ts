@@ -2,7 +2,7 @@ import type { Operation } from '../protocol/client-frames.ts';
 import { CLOSE } from '../protocol/close-codes.ts';
 import type { Answer, ServerFrame, ServerFrameOf } from '../protocol/server-frames.ts';
 import { isRef, messageProblem } from '../protocol/text.ts';
-import { ChatError } from './error.ts';
+import { ChatError, closedError, signedOutError } from './error.ts';
 import type { Environment } from './environment.ts';
 import type { Keeper } from './keeper.ts';
 import { Link } from './link.ts';
@@ -11,6 +11,7 @@ import { Log } from './log.ts';
 import { Marks } from './marks.ts';
 import { Outbox, type Entry } from './outbox.ts';
 import { People } from './people.ts';
+import { newRef } from './ref.ts';
 import { Requests } from './requests.ts';
 import type { Session } from './session.ts';
 import type {
@@ -21,6 +22,7 @@ import type {
   HistoryRange,
   Message,
   OperationOptions,
+  PendingOperation,
   SendOptions,
 } from './types.ts';
 
@@ -54,9 +56,9 @@ export class LiveConversation implements Conversation {
   readonly #marks: Marks;
   #me: string | null = null;
   /** The operation whose turn it is, from then until it is answered or the socket is lost. */
-  #sent: Sent | null = null;
-  /** Whether the server wants to hear of no operation for a while. */
-  #isHeld = false;
+  #current: Sent | null = null;
+  /** Until when the server wants to hear of no operation, by {@link Environment.elapsed}. */
+  #heldUntil = 0;
   #isSyncing = false;
   #isCaughtUp = false;
   #isWanted = false;
@@ -75,15 +77,15 @@ export class LiveConversation implements Conversation {
     const { session, keeper, environment, socketUrl } = shared;
     this.id = id;
     this.#shared = shared;
-    this.#people = new People(environment, () => this.#changed());
-    this.#outbox = new Outbox(keeper, environment, id, () => this.#moved());
+    this.#people = new People(environment, () => this.#show());
+    this.#outbox = new Outbox(keeper, environment, id, () => this.#proceed());
     this.#link = new Link(session, environment, socketUrl, {
       target: () => this.#target(),
       welcomed: (frame) => this.#welcomed(frame),
       received: (frame) => this.#received(frame),
       lost: (code) => this.#lost(code),
       stopped: (problem) => this.#stopped(problem),
-      changed: () => this.#changed(),
+      changed: () => this.#show(),
     });
     this.#requests = new Requests(this.#link, environment);
     this.#marks = new Marks(this.#log, this.#link, environment);
@@ -93,10 +95,10 @@ export class LiveConversation implements Conversation {
 
   readonly subscribe = (listener: () => void): (() => void) => {
     const remove = this.#listeners.add(listener);
-    this.#moved();
+    this.#proceed();
     return () => {
       remove();
-      this.#moved();
+      this.#proceed();
     };
   };
 
@@ -105,39 +107,39 @@ export class LiveConversation implements Conversation {
   send(text: string, { ref, reply_to }: SendOptions = {}): Promise<Message> {
     const refusal = this.#refusalOf({ ref, text });
     if (refusal) return Promise.reject(refusal);
-    return this.#stored(this.#add({ type: 'send', ref: refOr(ref), text, reply_to: reply_to ?? null }));
+    return this.#stored(this.#add({ type: 'send', ref: ref ?? newRef(), text, reply_to: reply_to ?? null }));
   }
 
   edit(n: number, text: string, { ref }: OperationOptions = {}): Promise<void> {
     const refusal = this.#refusalOf({ ref, text });
     if (refusal) return Promise.reject(refusal);
-    return this.#done(this.#add({ type: 'edit', ref: refOr(ref), n, text }));
+    return this.#done(this.#add({ type: 'edit', ref: ref ?? newRef(), n, text }));
   }
 
   delete(n: number, { ref }: OperationOptions = {}): Promise<void> {
     const refusal = this.#refusalOf({ ref });
     if (refusal) return Promise.reject(refusal);
-    return this.#done(this.#add({ type: 'delete', ref: refOr(ref), n }));
+    return this.#done(this.#add({ type: 'delete', ref: ref ?? newRef(), n }));
   }
 
   react(n: number, emoji: string, on: boolean, { ref }: OperationOptions = {}): Promise<void> {
     const refusal = this.#refusalOf({ ref });
     if (refusal) return Promise.reject(refusal);
-    return this.#done(this.#add({ type: 'react', ref: refOr(ref), n, emoji, on }));
+    return this.#done(this.#add({ type: 'react', ref: ref ?? newRef(), n, emoji, on }));
   }
 
   retry(ref: string): Promise<Message> {
     const entry = this.#outbox.refused(ref);
-    if (!entry) return Promise.reject(new ChatError('no_such_message', 'No message with this ref was refused.'));
+    if (!entry) return Promise.reject(new ChatError('not_refused', 'No message with this ref was refused.'));
     this.#outbox.retry(entry);
-    this.#moved();
+    this.#proceed();
     return this.#stored(entry);
   }
 
   discard(ref: string): void {
     const entry = this.#outbox.refused(ref);
     if (entry) this.#outbox.discard(entry);
-    this.#changed();
+    this.#show();
   }
 
   async loadOlder(until?: number): Promise<void> {
@@ -145,7 +147,7 @@ export class LiveConversation implements Conversation {
       // Where the messages begin is known once there is a connection, and may change with each.
       const page = await this.#page(() => (this.#log.cursor ? { before: this.#log.first } : {}));
       const isPrepended = this.#log.prepend(page);
-      this.#changed();
+      this.#show();
       if (this.#log.first === 1 || (isPrepended && this.#log.first <= (until ?? Infinity))) return;
     }
   }
@@ -179,38 +181,37 @@ export class LiveConversation implements Conversation {
   wake(): void {
     this.#link.wake();
     if (this.#isCaughtUp) this.#probe();
+    else this.#outbox.reload();
   }
 
   /** Takes note of who is signed in now. A session that has ended may be followed by another one of the same user. */
   sessionChanged(): void {
     if (this.#isClosed) return;
     const { status, me, problem } = this.#shared.session.snapshot;
-    const why = problem ?? new ChatError('signed_out', 'Nobody is signed in.');
-    if (status === 'signed_in' && me !== this.#me) this.#become(me, why);
+    const why = problem ?? signedOutError();
+    if (status === 'signed_in' && me !== this.#me) this.#switchUser(me, why);
     if (status === 'signed_out') {
       this.#requests.close(why);
-      if (!problem) this.#become(null, why);
+      if (!problem) this.#switchUser(null, why);
     }
     this.#link.sessionChanged();
-    this.#moved();
+    this.#proceed();
   }
 
   /** Takes note that the storage fails, or works again. */
   durabilityChanged(): void {
-    this.#changed();
+    this.#show();
   }
 
   close(why: ChatError): void {
     this.#isClosed = true;
-    this.#cancelLinger?.();
     this.#link.want(false);
     this.#requests.close(why);
     this.#outbox.close(why);
-    this.#marks.clear();
-    this.#changed();
+    this.#show();
   }
 
-  #become(me: string | null, why: ChatError): void {
+  #switchUser(me: string | null, why: ChatError): void {
     if (this.#me !== null) this.#requests.close(why);
     this.#me = me;
     this.#log.clear();
@@ -221,8 +222,10 @@ export class LiveConversation implements Conversation {
 
   /** Why an operation cannot be asked for; what the server could not even answer is among it. */
   #refusalOf({ ref, text }: { ref: string | undefined; text?: string }): ChatError | undefined {
-    if (this.#isClosed) return CLOSED;
-    if (this.#me === null && this.#shared.session.snapshot.status === 'signed_out') return SIGNED_OUT;
+    if (this.#isClosed) return closedError();
+    if (this.#me === null && this.#shared.session.snapshot.status === 'signed_out') return signedOutError();
+    if (text !== undefined && typeof text !== 'string')
+      return new ChatError('invalid_text', 'The text is not a string.');
     if (ref !== undefined && !isRef(ref))
       return new ChatError('bad_frame', 'The ref does not have 1 to 64 characters.');
     const problem = text === undefined ? undefined : messageProblem(text);
@@ -232,12 +235,16 @@ export class LiveConversation implements Conversation {
   #add(operation: Operation): Entry {
     const entry = this.#outbox.add(operation);
     if (operation.type === 'send') this.#typingSaidAt = null;
-    this.#moved();
+    this.#proceed();
     return entry;
   }
 
   /** Connects or lets go, sends what is to be sent, and shows what has changed. */
-  #moved(): void {
+  #proceed(): void {
+    const { status, problem } = this.#link;
+    // Where one may not be nothing will ever be sent.
+    const isBarred = problem?.code === 'not_a_member' || problem?.code === 'no_such_conversation';
+    if (status === 'stopped' && isBarred) this.#outbox.refuseAll(problem);
     const isWanted = !this.#isClosed && (this.#listeners.size > 0 || this.#outbox.isWaiting || !this.#requests.isEmpty);
     if (isWanted) {
       this.#cancelLinger?.();
@@ -252,7 +259,7 @@ export class LiveConversation implements Conversation {
       });
     }
     this.#pump();
-    this.#changed();
+    this.#show();
   }
 
   #target(): string {
@@ -263,6 +270,7 @@ export class LiveConversation implements Conversation {
 
   #welcomed(frame: ServerFrameOf<'welcome'>): void {
     this.#log.welcome(frame);
+    this.#dropSent(frame.snapshot?.messages ?? []);
     this.#people.welcome(frame);
     this.#marks.forgetTold();
     this.#typingSaidAt = null;
@@ -272,7 +280,7 @@ export class LiveConversation implements Conversation {
       this.#caughtUp();
     }
     this.#requests.askAll();
-    this.#moved();
+    this.#proceed();
   }
 
   #received(frame: ServerFrame): void {
@@ -290,6 +298,7 @@ export class LiveConversation implements Conversation {
       case 'error':
         // Without a ref it refuses a mark, or typing, which is worth nothing later.
         if (frame.ref !== undefined || frame.retry_after_ms === undefined) break;
+        this.#cancelMarks();
         this.#cancelMarks = this.#shared.environment.after(frame.retry_after_ms, () => {
           this.#marks.forgetTold();
           this.#tellMarks();
@@ -297,13 +306,14 @@ export class LiveConversation implements Conversation {
         break;
       default:
     }
-    this.#changed();
+    this.#show();
   }
 
   #apply(frame: ServerFrameOf<'changes'>, closesGap: boolean): void {
     const { last } = this.#log;
     this.#log.changes(frame, closesGap);
     for (const { n, sender_id } of frame.messages) if (n > last) this.#people.stopTyping(sender_id);
+    this.#dropSent(frame.messages);
     this.#dropShown();
     if (this.#isCaughtUp) this.#tellMarks();
   }
@@ -313,19 +323,24 @@ export class LiveConversation implements Conversation {
     const { cursor } = this.#log;
     if (this.#isSyncing || !cursor) return;
     this.#isSyncing = true;
-    this.#link.ask({ type: 'sync', ref: crypto.randomUUID(), after: cursor.rev }, (answer) => {
+    this.#link.ask({ type: 'sync', ref: newRef(), after: cursor.rev }, (answer) => {
+      if (answer?.type === 'error' && answer.retry_after_ms !== undefined) {
+        this.#cancelSync = this.#shared.environment.after(answer.retry_after_ms, () => {
+          this.#isSyncing = false;
+          this.#sync();
+        });
+        return;
+      }
       this.#isSyncing = false;
       if (answer?.type === 'changes') {
         this.#apply(answer, !answer.more);
         if (answer.more) this.#sync();
         else this.#caughtUp();
-        this.#changed();
-      } else if (answer?.type === 'error' && answer.retry_after_ms !== undefined) {
-        this.#cancelSync = this.#shared.environment.after(answer.retry_after_ms, () => this.#sync());
+        this.#show();
       } else if (answer) {
         // The server does not know this cursor: begin anew.
         this.#log.cursor = null;
-        this.#link.restart();
+        this.#link.lose(new ChatError('server', answer.type === 'error' ? answer.message : 'It was not understood.'));
       }
     });
   }
@@ -342,6 +357,8 @@ export class LiveConversation implements Conversation {
   #probe(): void {
     this.#marks.forgetTold();
     this.#sync();
+    // A tab may have died and left something.
+    this.#outbox.reload();
   }
 
   #tellMarks(): void {
@@ -350,23 +367,30 @@ export class LiveConversation implements Conversation {
 
   /** Sends the operation whose turn it is, once it is kept. */
   #pump(): void {
-    if (this.#sent || this.#isHeld || !this.#link.welcome) return;
+    if (this.#current || !this.#link.welcome) return;
     const entry = this.#outbox.next;
     if (!entry) return;
+    const { environment } = this.#shared;
+    const wait = this.#heldUntil - environment.elapsed();
+    this.#cancelHold();
+    if (wait > 0) {
+      this.#cancelHold = environment.after(wait, () => this.#pump());
+      return;
+    }
     const sent = { entry, isOut: false };
-    this.#sent = sent;
+    this.#current = sent;
     void this.#transmit(sent);
   }
 
   async #transmit(sent: Sent): Promise<void> {
     await sent.entry.kept;
-    if (this.#sent !== sent) return;
+    if (this.#current !== sent) return;
     sent.isOut = true;
     this.#link.ask(sent.entry.operation, (answer) => {
-      if (this.#sent !== sent || !answer) return;
-      this.#sent = null;
+      if (this.#current !== sent || !answer) return;
+      this.#current = null;
       this.#answered(sent.entry, answer);
-      this.#moved();
+      this.#proceed();
     });
   }
 
@@ -376,13 +400,14 @@ export class LiveConversation implements Conversation {
       this.#dropShown();
     } else if (answer.type === 'error' && answer.retry_after_ms !== undefined) {
       // It stays the first, and so does everything behind it.
-      this.#isHeld = true;
-      this.#cancelHold = this.#shared.environment.after(answer.retry_after_ms, () => {
-        this.#isHeld = false;
-        this.#pump();
-      });
+      this.#heldUntil = this.#shared.environment.elapsed() + answer.retry_after_ms;
     } else if (answer.type === 'error') this.#outbox.refuse(entry, new ChatError(answer.code, answer.message));
     else this.#outbox.refuse(entry, new ChatError('ref_used', 'This ref is that of another operation.'));
+  }
+
+  /** What was refused here, and sent by another tab all the same, is settled. */
+  #dropSent(rows: readonly Message[]): void {
+    this.#outbox.dropSent(rows.flatMap(({ sender_id, ref }) => (sender_id === this.#me ? [ref] : [])));
   }
 
   /** What was done leaves `pending` when the rows show it. */
@@ -392,11 +417,10 @@ export class LiveConversation implements Conversation {
   }
 
   #lost(code: number): void {
-    const sent = this.#sent;
-    this.#sent = null;
+    const sent = this.#current;
+    this.#current = null;
     this.#isSyncing = false;
     this.#isCaughtUp = false;
-    this.#isHeld = false;
     for (const cancel of [this.#cancelProbe, this.#cancelSync, this.#cancelMarks, this.#cancelHold]) cancel();
     this.#people.nobodyTypes();
     const isItsFault = code === CLOSE.tooLarge || code === CLOSE.unsupportedData;
@@ -405,41 +429,51 @@ export class LiveConversation implements Conversation {
 
   #stopped(problem: ChatError): void {
     this.#requests.close(problem);
-    // Where one may not be nothing will ever be sent.
-    if (problem.code === 'not_a_member' || problem.code === 'no_such_conversation') this.#outbox.refuseAll(problem);
-    this.#changed();
+    this.#proceed();
   }
 
   async #page(range: () => HistoryRange): Promise<ServerFrameOf<'page'>> {
     const { status, problem } = this.#link;
-    if (this.#isClosed) throw CLOSED;
-    if (status === 'stopped' || status === 'signed_out') throw problem ?? SIGNED_OUT;
+    if (this.#isClosed) throw closedError();
+    if (status === 'stopped' || status === 'signed_out') throw problem ?? signedOutError();
     const page = this.#requests.page(range);
-    this.#moved();
+    this.#proceed();
     try {
       return await page;
     } finally {
-      this.#moved();
+      this.#proceed();
     }
   }
 
-  /** The message that was sent. Whoever does not wait for it finds a refusal in `pending`. */
-  #stored({ operation, settled }: Entry): Promise<Message> {
-    const stored = settled.promise.then((ok): Message => ({
+  /** The message as it is stored. Whoever does not wait for it finds a refusal in `pending`. */
+  #stored(entry: Entry): Promise<Message> {
+    const stored = this.#messageOf(entry);
+    stored.catch(() => {});
+    return stored;
+  }
+
+  async #messageOf({ operation, settled }: Entry): Promise<Message> {
+    const { ok, me } = await settled.promise;
+    if (operation.type !== 'send') throw new ChatError('ref_used', 'This is no message.');
+    if (ok.duplicate) {
+      // The first one with this ref is stored: perhaps with another text, if the program has made two of them.
+      const here = this.#log.messages.find(({ n }) => n === ok.n);
+      const [row] = here ? [here] : (await this.#page(() => ({ around: ok.n, limit: 1 }))).messages;
+      if (row) return row;
+    }
+    return {
       n: ok.n,
       rev: ok.rev,
       id: ok.id ?? '',
-      sender_id: this.#me ?? '',
+      sender_id: me,
       ref: ok.ref,
-      text: operation.type === 'send' ? operation.text : null,
-      reply_to: operation.type === 'send' ? (operation.reply_to ?? null) : null,
+      text: operation.text,
+      reply_to: operation.reply_to ?? null,
       created_at: ok.created_at ?? 0,
       edited_at: null,
       deleted_at: null,
       reactions: [],
-    }));
-    stored.catch(() => {});
-    return stored;
+    };
   }
 
   #done({ settled }: Entry): Promise<void> {
@@ -449,12 +483,22 @@ export class LiveConversation implements Conversation {
   }
 
   /** Shows what has changed, if anything has. */
-  #changed(): void {
+  #show(): void {
     const next = this.#build();
     const keys = Object.keys(next) as (keyof ConversationSnapshot)[];
     if (keys.every((key) => next[key] === this.#shown[key])) return;
     this.#shown = next;
     this.#listeners.tell();
+  }
+
+  /** What is to be sent, without messages that are shown already, as those that another tab has sent are. */
+  #pending(): readonly PendingOperation[] {
+    const { pending } = this.#outbox;
+    const me = this.#me ?? '';
+    const rest = pending.filter((it) => it.type !== 'send' || !this.#log.shows(me, it.ref));
+    if (rest.length === pending.length) return pending;
+    const { pending: before } = this.#shown;
+    return rest.length === before.length && rest.every((it, index) => it === before[index]) ? before : rest;
   }
 
   #build(): ConversationSnapshot {
@@ -469,16 +513,9 @@ export class LiveConversation implements Conversation {
       me: this.#me,
       messages: this.#log.messages,
       has_older: this.#log.first > 1,
-      pending: this.#outbox.pending,
+      pending: this.#pending(),
       members: this.#people.members(this.#log.members),
       cursor: this.#log.cursor,
     };
   }
-}
-
-const CLOSED = new ChatError('closed', 'The client was closed.');
-const SIGNED_OUT = new ChatError('signed_out', 'Nobody is signed in.');
-
-function refOr(ref: string | undefined): string {
-  return ref ?? crypto.randomUUID();
 }

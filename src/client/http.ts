@@ -39,6 +39,12 @@ export function granted(answer: HttpAnswer): unknown {
   throw problemOf(answer);
 }
 
+/** What an answer must hold. @throws ChatError `server` if it does not: something else answered than a server of ours */
+export function expected<Body>(body: unknown, isExpected: (body: unknown) => body is Body): Body {
+  if (isExpected(body)) return body;
+  throw new ChatError('server', 'The server answered something that is not understood.');
+}
+
 /** What a refusal says. */
 export function problemOf({ status, headers, body }: HttpAnswer): ChatError {
   const { detail, code, msg, ...fields } = (typeof body === 'object' && body !== null ? body : {}) as Record<
@@ -48,7 +54,7 @@ export function problemOf({ status, headers, body }: HttpAnswer): ChatError {
   const seconds = Number(headers.get('Retry-After') ?? Number.NaN);
   const more = Number.isFinite(seconds) ? { retry_after_ms: seconds * 1000 } : {};
   const text = typeof detail === 'string' ? detail : typeof msg === 'string' ? msg : `The server answered ${status}.`;
-  if (status === 429 || status === 503) return new ChatError('rate_limited', text, more);
+  if (status === 429) return new ChatError('rate_limited', text, more);
   if (status >= 500) return new ChatError('server', text, more);
   if (status === 401) return new ChatError('unauthenticated', text, more);
   const lists = Object.entries(fields).filter((entry): entry is [string, string[]] => Array.isArray(entry[1]));

@@ -9,6 +9,11 @@ export function defaultStorage(): ChatStorage {
 export function indexedDbStorage(name = 'edge-chat'): ChatStorage {
   const inThisTab = mutex();
   let opened: Promise<Database> | undefined;
+  let channel: Channel | undefined;
+  const others = (): Channel => (channel ??= new (globalThis as unknown as BrowserGlobals).BroadcastChannel(name));
+
+  // eslint-disable-next-line unicorn/require-post-message-target-origin -- a channel has none
+  const tellOthers = (key: string): void => others().postMessage(key);
 
   async function database(): Promise<Database> {
     opened ??= open(name, () => (opened = undefined));
@@ -20,8 +25,18 @@ export function indexedDbStorage(name = 'edge-chat'): ChatStorage {
     }
   }
 
+  /** Begins a transaction; on a new connection, if the browser has dropped the one before without a word. */
+  async function begin(mode: 'readonly' | 'readwrite'): Promise<Transaction> {
+    try {
+      return (await database()).transaction(STORE, mode);
+    } catch {
+      opened = undefined;
+      return (await database()).transaction(STORE, mode);
+    }
+  }
+
   async function run<Result>(mode: 'readonly' | 'readwrite', work: (store: Store) => Request<Result>): Promise<Result> {
-    const transaction = (await database()).transaction(STORE, mode);
+    const transaction = await begin(mode);
     const request = work(transaction.objectStore(STORE));
     return new Promise((resolve, reject) => {
       transaction.addEventListener('complete', () => resolve(request.result));
@@ -32,13 +47,19 @@ export function indexedDbStorage(name = 'edge-chat'): ChatStorage {
   return {
     durable: true,
     get: (key) => run('readonly', (store) => store.get(key)),
-    set: async (key, value) => void (await run('readwrite', (store) => store.put(value, key))),
-    delete: async (key) => void (await run('readwrite', (store) => store.delete(key))),
+    set: async (key, value) => {
+      await run('readwrite', (store) => store.put(value, key));
+      tellOthers(key);
+    },
+    delete: async (key) => {
+      await run('readwrite', (store) => store.delete(key));
+      tellOthers(key);
+    },
     entries: async (prefix) => {
       const { IDBKeyRange } = globalThis as unknown as BrowserGlobals;
       const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`);
       // Of one moment: a key that another tab deletes in between would leave the lists of different lengths.
-      const transaction = (await database()).transaction(STORE, 'readonly');
+      const transaction = await begin('readonly');
       const store = transaction.objectStore(STORE);
       const [keys, values] = [store.getAllKeys(range), store.getAll(range)];
       await new Promise<void>((resolve, reject) => {
@@ -51,6 +72,11 @@ export function indexedDbStorage(name = 'edge-chat'): ChatStorage {
       const { locks } = (globalThis as unknown as BrowserGlobals).navigator;
       // Only pages that came over TLS or from this machine have locks. Without them a tab excludes itself only.
       return locks ? locks.request(`${name}/${what}`, work) : inThisTab(what, work);
+    },
+    watch: (listener) => {
+      const hear = ({ data }: { data: unknown }) => listener(String(data));
+      others().addEventListener('message', hear);
+      return () => others().removeEventListener('message', hear);
     },
   };
 }
@@ -92,7 +118,14 @@ type Database = Listening & {
   transaction(store: string, mode: 'readonly' | 'readwrite'): Transaction;
   close(): void;
 };
+type Hearing = (type: 'message', listener: (event: { data: unknown }) => void) => void;
+type Channel = {
+  readonly addEventListener: Hearing;
+  readonly removeEventListener: Hearing;
+  postMessage(message: string): void;
+};
 type BrowserGlobals = {
+  readonly BroadcastChannel: new (name: string) => Channel;
   readonly indexedDB: { open(name: string, version: number): Request<Database> };
   readonly IDBKeyRange: { bound(lower: string, upper: string): object };
   readonly navigator: {

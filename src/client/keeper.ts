@@ -5,7 +5,13 @@ import type { ChatStorage } from './storage.ts';
 /** Milliseconds after which a storage that does not answer counts as one that fails. */
 const STORAGE_TIMEOUT_MS = 2000;
 
+/** Milliseconds after which a lock that another tab holds is not waited for any longer: its request has ended by then. */
+const LOCK_TIMEOUT_MS = 40_000;
+
 type Wanted = { readonly value: unknown; readonly waiting: (() => void)[] };
+
+/** What is kept under some keys, in the order of the keys; not all of it, if the storage could not be asked. */
+export type Kept = { readonly entries: [key: string, value: unknown][]; readonly isComplete: boolean };
 
 /**
  * A storage that never fails its user: what it could not write it holds in memory, and tries again until it can.
@@ -16,12 +22,13 @@ export class Keeper {
   readonly #environment: Environment;
   readonly #prefix: string;
   readonly #onChange: () => void;
-  /** What is to be written, undefined to be deleted. */
-  readonly #wanted = new Map<string, Wanted>();
+  /** What is to be written, undefined to be deleted, in the order in which it is. */
+  #wanted = new Map<string, Wanted>();
+  /** What is thought to be kept. */
+  readonly #keys = new Set<string>();
   #isWriting = false;
   #isFailing = false;
   #failures = 0;
-  #cancelRetry = () => {};
 
   /** @param onChange is called when {@link durable} changes */
   constructor(storage: ChatStorage, environment: Environment, server: string, onChange: () => void) {
@@ -41,15 +48,21 @@ export class Keeper {
     return !this.#wanted.has(key);
   }
 
-  /** Keeps a value; undefined drops it. Resolves when it is kept, or when it turns out that it cannot be for now. */
-  keep(key: string, value: unknown): Promise<void> {
+  /**
+   * Keeps a value; undefined drops it. Resolves when that is done, or when it turns out that it cannot be for now.
+   * @param isUrgent whether it goes before everything else
+   */
+  keep(key: string, value: unknown, isUrgent = false): Promise<void> {
+    if (value === undefined) this.#keys.delete(key);
+    else this.#keys.add(key);
     return new Promise((resolve) => {
-      const waiting = this.#wanted.get(key)?.waiting ?? [];
-      // A key that is taken out and put back goes to the end: what is written is written in the order of asking.
+      const wanted = { value, waiting: [...(this.#wanted.get(key)?.waiting ?? []), resolve] };
+      // What replaces something that is not written yet goes to the end: everything is written in the order of asking.
       this.#wanted.delete(key);
-      this.#wanted.set(key, { value, waiting: [...waiting, resolve] });
+      if (isUrgent) this.#wanted = new Map([[key, wanted], ...this.#wanted]);
+      else this.#wanted.set(key, wanted);
       if (this.#isFailing) resolve();
-      void this.#write();
+      else void this.#write();
     });
   }
 
@@ -59,42 +72,69 @@ export class Keeper {
     return wanted ? wanted.value : this.#orTimeout(this.#storage.get(this.#prefix + key));
   }
 
-  /** What is kept under the keys that begin with `prefix`, in the order of the keys. @throws what the storage throws */
-  async readAll(prefix: string): Promise<[key: string, value: unknown][]> {
-    const entries = await this.#orTimeout(this.#storage.entries(this.#prefix + prefix));
-    return entries.map(([key, value]) => [key.slice(this.#prefix.length), value]);
-  }
-
-  /** Does `work` while no other tab does something under the same name. */
-  async exclusively<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
-    let hasBegun = false;
+  /** What is kept under the keys that begin with `prefix`. */
+  async readAll(prefix: string): Promise<Kept> {
+    let isComplete = true;
+    const values = new Map<string, unknown>();
     try {
-      return await this.#storage.exclusively(this.#prefix + name, () => {
-        hasBegun = true;
-        return work();
-      });
-    } catch (error) {
-      if (hasBegun) throw error;
-      return work();
+      const stored = await this.#orTimeout(this.#storage.entries(this.#prefix + prefix));
+      for (const [key, value] of stored) values.set(key.slice(this.#prefix.length), value);
+    } catch {
+      isComplete = false;
     }
+    for (const [key, { value }] of this.#wanted) {
+      if (!key.startsWith(prefix)) continue;
+      if (value === undefined) values.delete(key);
+      else values.set(key, value);
+    }
+    for (const key of values.keys()) this.#keys.add(key);
+    return { entries: [...values].sort(([a], [b]) => (a < b ? -1 : 1)), isComplete };
   }
 
-  /** Tries no more. */
-  close(): void {
-    this.#cancelRetry();
+  /** Calls `listener` when another tab may have changed what is kept under a key. @returns stops that */
+  watch(key: string, listener: () => void): () => void {
+    const name = this.#prefix + key;
+    return this.#storage.watch?.((changed) => changed === name && listener()) ?? (() => {});
+  }
+
+  /** Drops what is kept under the keys that begin with `prefix`, as far as they are known. */
+  async forget(prefix: string): Promise<void> {
+    await this.readAll(prefix);
+    const keys = [...this.#keys].filter((key) => key.startsWith(prefix));
+    await Promise.all(keys.map((key) => this.keep(key, undefined)));
+  }
+
+  /** Does `work` while no other tab does something under the same name; without that, if the storage fails. */
+  exclusively<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    let begun: Promise<Result> | undefined;
+    const begin = () => (begun ??= work());
+    return new Promise((resolve, reject) => {
+      const goOn = () => {
+        cancel();
+        begin().then(resolve, reject);
+      };
+      const cancel = this.#environment.after(LOCK_TIMEOUT_MS, goOn);
+      const turn = this.#storage.exclusively(this.#prefix + name, () => {
+        cancel();
+        return begin();
+      });
+      turn.then(goOn, goOn);
+    });
   }
 
   async #write(): Promise<void> {
     if (this.#isWriting) return;
     this.#isWriting = true;
-    this.#cancelRetry();
-    for (const [key, wanted] of this.#wanted) {
+    for (;;) {
+      const [first] = this.#wanted;
+      if (!first) break;
+      const [key, wanted] = first;
       try {
         const name = this.#prefix + key;
         const { value } = wanted;
         await this.#orTimeout(value === undefined ? this.#storage.delete(name) : this.#storage.set(name, value));
       } catch {
-        this.#setFailing(true);
+        this.#failed();
         break;
       }
       if (this.#wanted.get(key) === wanted) this.#wanted.delete(key);
@@ -102,17 +142,18 @@ export class Keeper {
       if (this.#wanted.size === 0) this.#setFailing(false);
     }
     this.#isWriting = false;
-    if (!this.#isFailing) {
-      this.#failures = 0;
-      return;
-    }
+  }
+
+  /** Holds nobody up, and tries again after a while. */
+  #failed(): void {
     for (const { waiting } of this.#wanted.values()) for (const resolve of waiting.splice(0)) resolve();
-    const pause = backoff(this.#failures, this.#environment.random());
+    this.#environment.after(backoff(this.#failures, this.#environment.random()), () => void this.#write());
     this.#failures += 1;
-    this.#cancelRetry = this.#environment.after(pause, () => void this.#write());
+    this.#setFailing(true);
   }
 
   #setFailing(isFailing: boolean): void {
+    if (!isFailing) this.#failures = 0;
     if (this.#isFailing === isFailing) return;
     this.#isFailing = isFailing;
     this.#onChange();

@@ -58,6 +58,8 @@ export class Link {
   #refusal: ServerFrameOf<'error'> | null = null;
   readonly #answers = new Map<string, { settle: (answer: Answer | null) => void; cancelTimeout: () => void }>();
   #cancelTimer = () => {};
+  /** When the server wants to hear of it again, by {@link Environment.elapsed}. */
+  #notBefore = 0;
   /** What it waits to do. */
   #next = () => {};
   #cancelPing = () => {};
@@ -81,7 +83,7 @@ export class Link {
   want(isWanted: boolean): void {
     if (isWanted === this.#isWanted) return;
     this.#isWanted = isWanted;
-    if (!isWanted) this.#rest('idle', null);
+    if (!isWanted) this.#rest();
     else if (this.status === 'idle') this.#connect();
   }
 
@@ -89,7 +91,7 @@ export class Link {
   sessionChanged(): void {
     const { access } = this.#session;
     if (access === null) {
-      if (this.#session.snapshot.status === 'signed_out') this.#rest('signed_out', this.#session.snapshot.problem);
+      if (this.#session.snapshot.status === 'signed_out') this.#rest();
     } else if (this.status === 'signed_out' || this.status === 'idle') {
       this.#set('idle', null);
       if (this.#isWanted) this.#connect();
@@ -101,13 +103,15 @@ export class Link {
     this.#drop(1006);
     this.#attempt = 0;
     if (this.#isWanted) this.#connect();
-    else this.#rest('idle', null);
+    else this.#rest();
   }
 
   /** Tries at once if it waits; makes sure that there is somebody if it does not. */
   wake(): void {
-    if (this.status === 'waiting') this.#resume();
-    else if (this.#welcome) this.#ping();
+    if (this.status === 'waiting') {
+      // Not before the server wants it, though.
+      if (this.#environment.elapsed() >= this.#notBefore) this.#resume();
+    } else if (this.#welcome) this.#ping();
   }
 
   /** Sends a frame to whoever is there. */
@@ -122,7 +126,7 @@ export class Link {
   ask(frame: Question, settle: (answer: Answer | null) => void): void {
     if (!this.#welcome) return settle(null);
     const cancelTimeout = this.#environment.after(ANSWER_TIMEOUT_MS, () =>
-      this.#lose(new ChatError('network', 'The server does not answer.')),
+      this.lose(new ChatError('network', 'The server does not answer.')),
     );
     this.#answers.set(frame.ref, { settle, cancelTimeout });
     this.#send(JSON.stringify(frame));
@@ -154,7 +158,7 @@ export class Link {
     }
     this.#socket = socket;
     this.#cancelTimer = this.#environment.after(WELCOME_TIMEOUT_MS, () =>
-      this.#lose(new ChatError('network', 'The server does not answer.')),
+      this.lose(new ChatError('network', 'The server does not answer.')),
     );
     const ifCurrent =
       <Arguments extends unknown[]>(work: (...given: Arguments) => void) =>
@@ -189,8 +193,8 @@ export class Link {
       this.#hasRefreshed = false;
       this.#welcomedAt = this.#environment.elapsed();
       this.#cancelTimer();
-      this.#events.welcomed(frame);
       this.#schedulePing();
+      this.#events.welcomed(frame);
       return;
     }
     const asked = 'ref' in frame && frame.ref !== undefined ? this.#answers.get(frame.ref) : undefined;
@@ -215,7 +219,7 @@ export class Link {
   #ping(): void {
     this.#cancelPing();
     this.#cancelPing = this.#environment.after(PONG_TIMEOUT_MS, () =>
-      this.#lose(new ChatError('network', 'The connection is dead.')),
+      this.lose(new ChatError('network', 'The connection is dead.')),
     );
     this.#send('ping');
   }
@@ -228,12 +232,12 @@ export class Link {
     try {
       this.#socket?.send(text);
     } catch (error) {
-      this.#lose(new ChatError('network', 'The connection was lost.', { cause: error }));
+      this.lose(new ChatError('network', 'The connection was lost.', { cause: error }));
     }
   }
 
-  /** Gives the socket up, for nobody is there. */
-  #lose(problem: ChatError): void {
+  /** Gives the socket up, and comes back after a while. */
+  lose(problem: ChatError): void {
     this.#drop(1006);
     this.#wait(problem, 0);
   }
@@ -255,10 +259,9 @@ export class Link {
       this.#events.stopped(problem);
       return;
     }
-    const isServer = code === CLOSE.internalError || code === CLOSE.restarted;
     const retry_after_ms = refusal?.retry_after_ms;
     this.#wait(
-      new ChatError(refusal?.code ?? (isServer ? 'server' : 'network'), text, { retry_after_ms }),
+      new ChatError(refusal?.code ?? LOSSES[code] ?? 'network', text, { retry_after_ms }),
       retry_after_ms ?? 0,
     );
   }
@@ -280,6 +283,7 @@ export class Link {
 
   #wait(problem: ChatError, atLeast: number, next = () => this.#connect()): void {
     this.#turn += 1;
+    this.#notBefore = this.#environment.elapsed() + atLeast;
     const pause = atLeast + backoff(this.#attempt, this.#environment.random());
     this.#attempt += 1;
     this.#next = next;
@@ -287,12 +291,14 @@ export class Link {
     this.#cancelTimer = this.#environment.after(pause, next);
   }
 
-  /** Lets go of everything, and is in a state in which nothing happens by itself. */
-  #rest(status: Connection['status'], problem: ChatError | null): void {
+  /** Lets go of everything. Nothing happens by itself then. */
+  #rest(status: Connection['status'] = 'idle', problem: ChatError | null = null): void {
     this.#turn += 1;
     this.#drop(1006);
     this.#attempt = 0;
-    this.#set(status, problem);
+    const { snapshot } = this.#session;
+    if (snapshot.status === 'signed_out') this.#set('signed_out', snapshot.problem);
+    else this.#set(status, problem);
   }
 
   #drop(code: number): void {
@@ -322,6 +328,14 @@ export class Link {
     this.#events.changed();
   }
 }
+
+/** Why a socket was lost, if not because of the network. */
+const LOSSES: Readonly<Record<number, string>> = {
+  [CLOSE.internalError]: 'server',
+  [CLOSE.restarted]: 'server',
+  [CLOSE.tooManyRequests]: 'rate_limited',
+  [CLOSE.full]: 'conversation_full',
+};
 
 /** What it means that a server closes the socket for good. */
 const REFUSALS: Readonly<Record<number, string>> = {

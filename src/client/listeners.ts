@@ -1,6 +1,7 @@
 /** Those who want to know of changes. */
 export class Listeners {
   readonly #listeners = new Set<{ readonly call: () => void }>();
+  #isToTell = false;
 
   get size(): number {
     return this.#listeners.size;
@@ -14,17 +15,28 @@ export class Listeners {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Calls all. One that throws harms nobody: its error is thrown on its own. */
+  /**
+   * Calls all, once for everything that changes in one go. Not right away: what a listener does must not come in the
+   * middle of the change that it hears of.
+   */
   tell(): void {
-    // Of those that are there now: one that adds itself anew would be called for ever.
-    for (const { call } of Array.from(this.#listeners)) {
-      try {
-        call();
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
+    if (this.#isToTell) return;
+    this.#isToTell = true;
+    queueMicrotask(() => {
+      this.#isToTell = false;
+      // Of those that are there now: one that adds itself anew would be called for ever.
+      for (const listener of Array.from(this.#listeners)) if (this.#listeners.has(listener)) tellOne(listener.call);
+    });
+  }
+}
+
+/** Calls a listener. One that throws harms no other: its error is thrown on its own. */
+function tellOne(listener: () => void): void {
+  try {
+    listener();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }

@@ -14,6 +14,8 @@ export class Log {
   hasGap = false;
   readonly #messages = new Map<number, MessageRow>();
   readonly #members = new Map<string, MemberRow>();
+  /** The `n` of the messages, by sender and ref. */
+  readonly #sent = new Map<string, number>();
   /** The first message that is wanted: changes of older ones are not kept. */
   #first = 1;
   /** Every message from the first to this one is here. */
@@ -48,20 +50,33 @@ export class Log {
     return this.#members.get(userId);
   }
 
+  /** Whether the message that a user has sent under a ref is in {@link messages}. */
+  shows(userId: string, ref: string): boolean {
+    const n = this.#sent.get(`${userId} ${ref}`) ?? 0;
+    return n >= this.#first && n <= this.#last;
+  }
+
   /** Forgets everything. */
   clear(): void {
     this.cursor = null;
     this.hasGap = false;
     this.#messages.clear();
     this.#members.clear();
+    this.#sent.clear();
     this.#startAt(1);
   }
 
   welcome(frame: ServerFrameOf<'welcome'>): void {
     this.hasGap = false;
     if (frame.resumed) return;
+    // A row that has not changed stays the same object.
+    const isSameHistory = this.cursor?.epoch === frame.epoch;
+    const [oldMessages, oldMembers] = [new Map(this.#messages), new Map(this.#members)];
+    const reuse = <Row extends { readonly rev: number }>(row: Row, old: Row | undefined): Row =>
+      isSameHistory && old?.rev === row.rev ? old : row;
+    const messages = (frame.snapshot?.messages ?? []).map((row) => reuse(row, oldMessages.get(row.n)));
+    const members = (frame.snapshot?.members ?? []).map((row) => reuse(row, oldMembers.get(row.user_id)));
     this.clear();
-    const { messages, members } = frame.snapshot ?? { messages: [], members: [] };
     this.cursor = { epoch: frame.epoch, rev: frame.rev };
     this.#startAt(messages[0]?.n ?? 1);
     this.#upsert(messages, members);
@@ -105,6 +120,7 @@ export class Log {
     for (const row of messages) {
       if (row.n < this.#first || (this.#messages.get(row.n)?.rev ?? 0) >= row.rev) continue;
       this.#messages.set(row.n, row);
+      if (row.ref !== null) this.#sent.set(`${row.sender_id} ${row.ref}`, row.n);
       this.#run = null;
     }
     while (this.#messages.has(this.#last + 1)) this.#last += 1;

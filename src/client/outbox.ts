@@ -6,6 +6,9 @@ import type { Environment } from './environment.ts';
 import type { Keeper } from './keeper.ts';
 import type { PendingOperation } from './types.ts';
 
+/** What became of an operation, and whose it was. */
+export type Done = { readonly ok: ServerFrameOf<'ok'>; readonly me: string };
+
 /** An operation that is not settled. */
 export type Entry = {
   /** Where it is kept; null until it is known what was kept before it. */
@@ -17,11 +20,13 @@ export type Entry = {
   ok: ServerFrameOf<'ok'> | null;
   /** Resolves when it is kept, or cannot be: only then it is sent, so that a page that dies in between can repeat it. */
   kept: Promise<void>;
-  settled: PromiseWithResolvers<ServerFrameOf<'ok'>>;
+  settled: PromiseWithResolvers<Done>;
+  /** What is shown of it; made anew when it changes. */
+  shown: PendingOperation;
 };
 
 /** What is kept of an entry. */
-type Kept = {
+type KeptEntry = {
   readonly operation: Operation;
   readonly asked_at: number;
   readonly refused: { readonly code: string; readonly message: string } | null;
@@ -37,7 +42,7 @@ export class Outbox {
   readonly #conversationId: string;
   readonly #onChange: () => void;
   #userId: string | null = null;
-  #entries: Entry[] = [];
+  readonly #entries: Entry[] = [];
   #isLoaded = false;
   #lastOrder = 0;
   #pending: readonly PendingOperation[] | null = null;
@@ -51,25 +56,31 @@ export class Outbox {
     this.#onChange = onChange;
   }
 
-  /** Forgets the entries of the user before, which stay kept, and loads those of this one. */
+  /** Loads the entries of a user. What was asked for before anybody was known is theirs; that of another stays kept. */
   setUser(userId: string | null, why: ChatError): void {
-    const wasUnknown = this.#userId === null;
-    if (userId === null || !wasUnknown) this.close(why);
+    if (userId === null || this.#userId !== null) this.close(why);
     this.#userId = userId;
     if (userId !== null) void this.#load(userId, 0);
+  }
+
+  /** Takes up what other pages have left since it was loaded. */
+  reload(): void {
+    if (this.#userId === null || !this.#isLoaded) return;
+    this.#cancelRetry();
+    void this.#load(this.#userId, 0);
   }
 
   /** Fails what was asked for in this page, but does not drop what is kept. */
   close(why: ChatError): void {
     this.#cancelRetry();
-    for (const entry of this.#entries) entry.settled.reject(why);
-    this.#entries = [];
+    for (const entry of this.#entries.splice(0)) entry.settled.reject(why);
+    this.#userId = null;
     this.#isLoaded = false;
     this.#pending = null;
   }
 
   get pending(): readonly PendingOperation[] {
-    this.#pending ??= this.#entries.length === 0 ? NONE : this.#entries.map(toPending);
+    this.#pending ??= this.#entries.length === 0 ? NONE : this.#entries.map(({ shown }) => shown);
     return this.#pending;
   }
 
@@ -85,25 +96,25 @@ export class Outbox {
 
   add(operation: Operation): Entry {
     const asked_at = this.#environment.now();
-    const entry: Entry = { key: null, operation, asked_at, error: null, ok: null, kept: DONE, settled: settling() };
-    this.#entries = [...this.#entries, entry];
+    const entry = entryOf(null, operation, asked_at, null);
+    this.#entries.push(entry);
     this.#pending = null;
     if (this.#isLoaded) this.#keep(entry);
     return entry;
   }
 
-  /** Notes that an operation was done. It leaves the storage, and stays here until {@link drop}. */
+  /** Notes that an operation was done. It leaves the storage, and stays here until {@link dropShown}. */
   acknowledge(entry: Entry, ok: ServerFrameOf<'ok'>): void {
     entry.ok = ok;
     this.#forget(entry);
-    entry.settled.resolve(ok);
+    entry.settled.resolve({ ok, me: this.#userId ?? '' });
     this.#pending = null;
   }
 
   /** Notes that an operation was refused. A message stays, for its text must not be lost. */
   refuse(entry: Entry, error: ChatError): void {
-    entry.error = error;
-    if (entry.operation.type === 'send') this.#keep(entry);
+    setError(entry, error);
+    if (entry.operation.type === 'send') void this.#keepRefused(entry);
     else this.discard(entry);
     entry.settled.reject(error);
     this.#pending = null;
@@ -121,7 +132,7 @@ export class Outbox {
 
   /** Lets a refused message wait again, in its old place. */
   retry(entry: Entry): void {
-    entry.error = null;
+    setError(entry, null);
     entry.settled = settling();
     this.#keep(entry);
     this.#pending = null;
@@ -135,38 +146,43 @@ export class Outbox {
 
   /** Drops the operations that were done and of which `isShown` holds. */
   dropShown(isShown: (ok: ServerFrameOf<'ok'>) => boolean): void {
-    for (const entry of this.#entries) if (entry.ok && isShown(entry.ok)) this.#take(entry);
+    for (const entry of this.#entries.filter(({ ok }) => ok && isShown(ok))) this.#take(entry);
+  }
+
+  /** Drops messages that were refused here and that another tab has sent all the same. */
+  dropSent(refs: readonly (string | null)[]): void {
+    for (const ref of refs) {
+      const entry = ref === null ? undefined : this.refused(ref);
+      if (entry) this.discard(entry);
+    }
   }
 
   get #prefix(): string {
-    return `${outboxPrefix(this.#userId ?? '')}${this.#conversationId}/`;
+    return outboxPrefix(this.#userId ?? '', this.#conversationId);
   }
 
   async #load(userId: string, attempt: number): Promise<void> {
-    let kept: [key: string, value: unknown][];
-    try {
-      kept = await this.#keeper.readAll(this.#prefix);
-    } catch {
-      if (this.#userId !== userId) return;
-      const pause = backoff(attempt, this.#environment.random());
-      this.#cancelRetry = this.#environment.after(pause, () => void this.#load(userId, attempt + 1));
-      // What is asked for now does not wait for a storage that fails.
-      this.#setLoaded();
-      return;
-    }
+    const { entries, isComplete } = await this.#keeper.readAll(this.#prefix);
     if (this.#userId !== userId) return;
     const known = new Set(this.#entries.map(({ key }) => key));
-    const earlier = kept.flatMap(([key, value]) => (known.has(key) ? [] : [toEntry(key, value as Kept)]));
-    for (const [key] of kept) this.#lastOrder = Math.max(this.#lastOrder, orderOf(key));
-    this.#entries = [...earlier, ...this.#entries];
-    this.#setLoaded();
-  }
-
-  #setLoaded(): void {
+    const earlier = entries.flatMap(([key, value]) => (known.has(key) || !isKept(value) ? [] : [toEntry(key, value)]));
+    for (const [key] of entries) this.#lastOrder = Math.max(this.#lastOrder, orderOf(key));
+    this.#entries.unshift(...earlier);
+    // What is asked for now does not wait for a storage that fails.
     this.#isLoaded = true;
     for (const entry of this.#entries) if (entry.key === null) this.#keep(entry);
     this.#pending = null;
     this.#onChange();
+    if (isComplete) return;
+    const pause = backoff(attempt, this.#environment.random());
+    this.#cancelRetry = this.#environment.after(pause, () => void this.#load(userId, attempt + 1));
+  }
+
+  /** Keeps that a message was refused, unless another tab has sent or dropped it meanwhile. */
+  async #keepRefused(entry: Entry): Promise<void> {
+    const { key, error } = entry;
+    const kept = key === null ? undefined : await this.#keeper.read(key).catch(() => null);
+    if (kept !== undefined && entry.error === error && this.#entries.includes(entry)) this.#keep(entry);
   }
 
   #keep(entry: Entry): void {
@@ -177,7 +193,7 @@ export class Outbox {
       entry.key = `${this.#prefix}${String(this.#lastOrder).padStart(ORDER_LENGTH, '0')} ${operation.ref}`;
     }
     const refused = error && { code: error.code, message: error.message };
-    entry.kept = this.#keeper.keep(entry.key, { operation, asked_at, refused } satisfies Kept);
+    entry.kept = this.#keeper.keep(entry.key, { operation, asked_at, refused } satisfies KeptEntry);
   }
 
   #forget({ key }: Entry): void {
@@ -185,14 +201,21 @@ export class Outbox {
   }
 
   #take(entry: Entry): void {
-    this.#entries = this.#entries.filter((it) => it !== entry);
+    const index = this.#entries.indexOf(entry);
+    if (index >= 0) this.#entries.splice(index, 1);
     this.#pending = null;
   }
 }
 
-/** What the keys of a user's outboxes begin with; the id of the conversation and a slash follow. */
-export function outboxPrefix(userId: string): string {
-  return `outbox/${userId}/`;
+/** What the keys of a user's operations begin with, in one conversation or in all. */
+export function outboxPrefix(userId: string, conversationId?: string): string {
+  // An id is whatever the program passes, and must not reach into the keys of another.
+  return `outbox/${userId}/${conversationId === undefined ? '' : `${encodeURIComponent(conversationId)}/`}`;
+}
+
+/** The conversation that a key is of. */
+export function conversationOf(key: string): string {
+  return decodeURIComponent(key.split('/')[2] ?? '');
 }
 
 /** Digits of an entry's place, by which keys sort. */
@@ -206,9 +229,25 @@ function orderOf(key: string): number {
   return Number(/^outbox\/[^/]*\/[^/]*\/(\d+) /.exec(key)?.[1] ?? 0);
 }
 
-function toEntry(key: string, { operation, asked_at, refused }: Kept): Entry {
-  const error = refused && new ChatError(refused.code, refused.message);
-  return { key, operation, asked_at, error, ok: null, kept: DONE, settled: settling() };
+/** Whether a kept value is one of this release: another may have kept something else. */
+function isKept(value: unknown): value is KeptEntry {
+  if (typeof value !== 'object' || value === null) return false;
+  const { operation, asked_at } = value as { operation?: { type?: unknown; ref?: unknown }; asked_at?: unknown };
+  return typeof operation?.type === 'string' && typeof operation.ref === 'string' && typeof asked_at === 'number';
+}
+
+function toEntry(key: string, { operation, asked_at, refused }: KeptEntry): Entry {
+  return entryOf(key, operation, asked_at, refused && new ChatError(refused.code, refused.message));
+}
+
+function entryOf(key: string | null, operation: Operation, asked_at: number, error: ChatError | null): Entry {
+  const shown = toPending(operation, asked_at, error);
+  return { key, operation, asked_at, error, ok: null, kept: DONE, settled: settling(), shown };
+}
+
+function setError(entry: Entry, error: ChatError | null): void {
+  entry.error = error;
+  entry.shown = toPending(entry.operation, entry.asked_at, error);
 }
 
 function isWaiting({ error, ok }: Entry): boolean {
@@ -216,13 +255,13 @@ function isWaiting({ error, ok }: Entry): boolean {
 }
 
 /** A promise whose failure nobody need hear of: it is in `pending` too. */
-function settling(): PromiseWithResolvers<ServerFrameOf<'ok'>> {
-  const settled = Promise.withResolvers<ServerFrameOf<'ok'>>();
+function settling(): PromiseWithResolvers<Done> {
+  const settled = Promise.withResolvers<Done>();
   settled.promise.catch(() => {});
   return settled;
 }
 
-function toPending({ operation, asked_at, error }: Entry): PendingOperation {
+function toPending(operation: Operation, asked_at: number, error: ChatError | null): PendingOperation {
   if (operation.type === 'send') return { ...operation, reply_to: operation.reply_to ?? null, asked_at, error };
   return { ...operation, asked_at, error };
 }

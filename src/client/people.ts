@@ -12,6 +12,8 @@ export class People {
   /** Who types, and what takes back that it ends by itself. */
   readonly #typing = new Map<string, () => void>();
   #members: readonly Member[] = [];
+  /** The row that each of them shows. */
+  #rows = new Map<string, MemberRow>();
 
   /** @param onChange is called when somebody has not said for long enough that they still type */
   constructor(environment: Environment, onChange: () => void) {
@@ -56,13 +58,15 @@ export class People {
   /** The members, with what is known of them. Who has not changed stays the same object; so does the list. */
   members(rows: Iterable<MemberRow>): readonly Member[] {
     const before = new Map(this.#members.map((member) => [member.user_id, member]));
+    const shown = this.#rows;
+    this.#rows = new Map();
     const members = [...rows].map((row) => {
+      this.#rows.set(row.user_id, row);
       const online = this.#online.has(row.user_id);
       const last_seen = online ? null : (this.#lastSeen.get(row.user_id) ?? null);
       const typing = this.#typing.has(row.user_id);
-      const old = before.get(row.user_id);
-      const isSame =
-        old?.rev === row.rev && old.online === online && old.last_seen === last_seen && old.typing === typing;
+      const old = shown.get(row.user_id) === row ? before.get(row.user_id) : undefined;
+      const isSame = old?.online === online && old.last_seen === last_seen && old.typing === typing;
       return isSame ? old : { ...row, online, last_seen, typing };
     });
     const isSame = members.length === this.#members.length && members.every((it, i) => it === this.#members[i]);

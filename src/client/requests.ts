@@ -3,12 +3,14 @@ import type { ServerFrameOf } from '../protocol/server-frames.ts';
 import { ChatError } from './error.ts';
 import type { Environment } from './environment.ts';
 import type { Link } from './link.ts';
+import { newRef } from './ref.ts';
 
 type Page = ServerFrameOf<'page'>;
 type Request = {
   /** Made when it is sent: where the messages begin may have changed meanwhile. */
   readonly range: () => Partial<PageRange>;
   readonly outcome: PromiseWithResolvers<Page>;
+  cancelRetry: () => void;
 };
 
 /** Pages of history that were asked for. They only read, so they are simply asked for again until they are answered. */
@@ -16,7 +18,6 @@ export class Requests {
   readonly #link: Link;
   readonly #environment: Environment;
   readonly #open = new Set<Request>();
-  readonly #cancels = new Set<() => void>();
 
   constructor(link: Link, environment: Environment) {
     this.#link = link;
@@ -29,7 +30,7 @@ export class Requests {
 
   /** A page, as soon as there is a connection. @throws ChatError */
   page(range: Request['range']): Promise<Page> {
-    const request = { range, outcome: Promise.withResolvers<Page>() };
+    const request = { range, outcome: Promise.withResolvers<Page>(), cancelRetry: () => {} };
     this.#open.add(request);
     this.#ask(request);
     return request.outcome.promise;
@@ -42,23 +43,21 @@ export class Requests {
 
   /** Fails all. */
   close(why: ChatError): void {
-    for (const cancel of this.#cancels) cancel();
-    this.#cancels.clear();
-    for (const { outcome } of this.#open) outcome.reject(why);
+    for (const { outcome, cancelRetry } of this.#open) {
+      cancelRetry();
+      outcome.reject(why);
+    }
     this.#open.clear();
   }
 
   #ask(request: Request): void {
-    const frame = { type: 'history', ref: crypto.randomUUID(), limit: 100, ...request.range() } as const;
+    request.cancelRetry();
+    const frame = { type: 'history', ref: newRef(), limit: 100, ...request.range() } as const;
     this.#link.ask(frame, (answer) => {
       // Without an answer it is asked again over the next socket.
       if (answer === null || !this.#open.has(request)) return;
       if (answer.type === 'error' && answer.retry_after_ms !== undefined) {
-        const cancel = this.#environment.after(answer.retry_after_ms, () => {
-          this.#cancels.delete(cancel);
-          if (this.#open.has(request)) this.#ask(request);
-        });
-        this.#cancels.add(cancel);
+        request.cancelRetry = this.#environment.after(answer.retry_after_ms, () => this.#ask(request));
         return;
       }
       this.#open.delete(request);

@@ -19,7 +19,7 @@ export interface ChatOptions {
 
 /** Something that changes, and tells so. Both functions may be passed on unbound, as to `useSyncExternalStore`. */
 export interface Observable<Snapshot> {
-  /** Calls `listener` after every change, until the function that it returns is called. */
+  /** Calls `listener` soon after every change, until the function that it returns is called. */
   readonly subscribe: (listener: () => void) => () => void;
   /** How things stand. The same object until something changes, and what did not change in it stays the same object. */
   readonly snapshot: () => Snapshot;
@@ -29,7 +29,7 @@ export interface Observable<Snapshot> {
 export interface Chat extends Observable<ChatSnapshot> {
   /** Makes an account. It does not sign in. @throws ChatError `invalid` with `fields` that say what to change */
   signUp(account: NewAccount): Promise<void>;
-  /** Signs in, in every tab. @throws ChatError `invalid`, or `unauthenticated` for a wrong address or password */
+  /** Signs in; other tabs take it up when they are next looked at. @throws ChatError `invalid`, or `unauthenticated` for a wrong address or password */
   signIn(credentials: Credentials): Promise<void>;
   /**
    * Ends the session, and forgets what is kept on this device of its user, unsent messages too. Does not throw: without
@@ -152,9 +152,12 @@ export interface HistoryPage {
 /** How a conversation stands. */
 export interface ConversationSnapshot {
   readonly connection: Connection;
-  /** The id of the user; null unless signed in. */
+  /** Whose messages these are: the user who is signed in, or was until the session ended; null if nobody is known. */
   readonly me: string | null;
-  /** In the order of `n`, without gaps. New ones come at the end, older ones by {@link Conversation.loadOlder}. */
+  /**
+   * In the order of `n`, without gaps. New ones come at the end, older ones by {@link Conversation.loadOlder}. Who was
+   * away for very long begins anew with the newest.
+   */
   readonly messages: readonly Message[];
   /** Whether there are messages before the first in `messages`. */
   readonly has_older: boolean;

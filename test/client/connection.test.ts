@@ -43,6 +43,7 @@ test('the connection says how it is', async () => {
   await until(() => seen.at(-1) === 'online');
   tab.network.cut();
   expect(conversation.snapshot().connection).toMatchObject({ status: 'waiting', problem: { code: 'network' } });
+  await until(() => seen.at(-1) === 'waiting');
   tab.clock.pass(1000);
   await until(() => seen.at(-1) === 'online');
   expect(conversation.snapshot().connection.problem).toBe(null);

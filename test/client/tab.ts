@@ -126,7 +126,7 @@ function recorded(network: Network, wire: string[]): Network {
     openSocket: (url, protocols) => {
       const socket = network.openSocket(url, protocols);
       wire.push(`> connect ${new URL(url).search}`);
-      socket.addEventListener('message', ({ data }) => wire.push(`< ${String(data)}`));
+      socket.addEventListener('message', ({ data }) => void wire.push(`< ${String(data)}`));
       return {
         send: (frame) => {
           wire.push(`> ${frame}`);

@@ -57,7 +57,7 @@ export class FaultyNetwork implements Network {
   /** Ends every socket without a word. */
   cut(why = 'cut'): void {
     if (this.#sockets.size > 0) this.#happened(why);
-    for (const socket of this.#sockets) socket.cut();
+    for (const socket of Array.from(this.#sockets)) socket.cut();
     [this.#cut, this.#isSilent] = [null, false];
   }
 

@@ -33,6 +33,8 @@ export interface Party {
    * nothing changes any more. A plain socket has nothing to be compared: it rejects.
    */
   final(): Promise<Final>;
+  /** How it stands, for whoever looks why it does not come to rest. */
+  toString(): string;
   /** Ends for good. */
   close(): void;
 }

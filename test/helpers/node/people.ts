@@ -5,7 +5,8 @@ import { ChatSocket } from './socket.ts';
 /** A page that may open sockets: the original's clients had to name one. */
 export const PAGE = { Origin: 'http://localhost:8000' };
 
-const PASSWORD = 'password321';
+/** Of everybody. */
+export const PASSWORD = 'password321';
 
 /** Where a server answers. */
 type Server = { readonly url: string };
