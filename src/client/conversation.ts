@@ -374,7 +374,10 @@ export class LiveConversation implements Conversation {
     const wait = this.#heldUntil - environment.elapsed();
     this.#cancelHold();
     if (wait > 0) {
-      this.#cancelHold = environment.after(wait, () => this.#pump());
+      this.#cancelHold = environment.after(wait, () => {
+        this.#heldUntil = 0;
+        this.#pump();
+      });
       return;
     }
     const sent = { entry, isOut: false };
@@ -455,12 +458,9 @@ export class LiveConversation implements Conversation {
   async #messageOf({ operation, settled }: Entry): Promise<Message> {
     const { ok, me } = await settled.promise;
     if (operation.type !== 'send') throw new ChatError('ref_used', 'This is no message.');
-    if (ok.duplicate) {
-      // The first one with this ref is stored: perhaps with another text, if the program has made two of them.
-      const here = this.#log.messages.find(({ n }) => n === ok.n);
-      const [row] = here ? [here] : (await this.#page(() => ({ around: ok.n, limit: 1 }))).messages;
-      if (row) return row;
-    }
+    // The first one with this ref is stored: perhaps with another text, if the program has made two of them.
+    const row = ok.duplicate && (await this.#stands(ok.n));
+    if (row) return row;
     return {
       n: ok.n,
       rev: ok.rev,
@@ -474,6 +474,14 @@ export class LiveConversation implements Conversation {
       deleted_at: null,
       reactions: [],
     };
+  }
+
+  /** Message `n` as it stands now; undefined if that cannot be told any more, because a restore took it back, say. */
+  async #stands(n: number): Promise<Message | undefined> {
+    const here = this.#log.messages.find((it) => it.n === n);
+    if (here) return here;
+    const page = await this.#page(() => ({ around: n, limit: 1 })).catch(() => undefined);
+    return page?.messages[0];
   }
 
   #done({ settled }: Entry): Promise<void> {

@@ -66,6 +66,11 @@ export class Keeper {
     });
   }
 
+  /** Keeps a value now or never: what another tab keeps there meanwhile must not be overwritten later. */
+  async keepNow(key: string, value: unknown): Promise<void> {
+    await this.#orTimeout(this.#storage.set(this.#prefix + key, value)).catch(() => {});
+  }
+
   /** What is kept under a key. @throws what the storage throws */
   async read(key: string): Promise<unknown> {
     const wanted = this.#wanted.get(key);

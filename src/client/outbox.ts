@@ -167,7 +167,8 @@ export class Outbox {
     const known = new Set(this.#entries.map(({ key }) => key));
     const earlier = entries.flatMap(([key, value]) => (known.has(key) || !isKept(value) ? [] : [toEntry(key, value)]));
     for (const [key] of entries) this.#lastOrder = Math.max(this.#lastOrder, orderOf(key));
-    this.#entries.unshift(...earlier);
+    this.#entries.push(...earlier);
+    this.#entries.sort(byKey);
     // What is asked for now does not wait for a storage that fails.
     this.#isLoaded = true;
     for (const entry of this.#entries) if (entry.key === null) this.#keep(entry);
@@ -227,6 +228,12 @@ const NONE: readonly PendingOperation[] = [];
 /** The place that a key names: prefix/<place> <ref>. The ref may hold anything. */
 function orderOf(key: string): number {
   return Number(/^outbox\/[^/]*\/[^/]*\/(\d+) /.exec(key)?.[1] ?? 0);
+}
+
+/** By when they were asked for; what has no key yet is newest. */
+function byKey({ key: a }: Entry, { key: b }: Entry): number {
+  if (a === null || b === null) return Number(a === null) - Number(b === null);
+  return a < b ? -1 : 1;
 }
 
 /** Whether a kept value is one of this release: another may have kept something else. */

@@ -163,7 +163,7 @@ export class Session {
     const newer = await this.#kept(own);
     if (turn !== this.#turn) return;
     if (isTokens(newer) && newer.access !== stale) return this.#set(newer, null);
-    void this.#keeper.keep(KEY, ENDED, true);
+    if (newer === own || isTokens(newer)) void this.#keeper.keepNow(KEY, ENDED);
     this.#set(null, endedError());
   }
 

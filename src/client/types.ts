@@ -88,7 +88,7 @@ export interface Conversation extends Observable<ConversationSnapshot> {
   readonly id: string;
   /**
    * Sends a message. It is in `pending` at once, and is kept and retried until it is answered, also after a reload.
-   * @returns the message as it was stored
+   * @returns the stored message; if it was stored long before, as it stands now
    * @throws ChatError if it is refused; it then stays in `pending` with the `error`, for {@link retry} or {@link discard}
    */
   send(text: string, options?: SendOptions): Promise<Message>;

@@ -37,6 +37,8 @@ export interface Operation {
   outcome?: Outcome;
   /** Whether its client was destroyed for good before it learnt: it took place once, or not at all. */
   abandoned?: true;
+  /** Asked for before it could be read what was kept: it may take place before that, which was asked for earlier. */
+  unordered?: true;
 }
 
 export type Outcome =

@@ -25,7 +25,7 @@ function* ownOrder(facts: Facts): Iterable<string> {
   const last = new Map<string, { n: number; name: string }>();
   for (const { operation, change } of facts.asked) {
     const { client, user_id, ref, plain } = operation;
-    if (change.type !== 'send') continue;
+    if (change.type !== 'send' || operation.unordered) continue;
     const sent = plain ? key(user_id, change.text) : key(user_id, ref);
     if ((plain ? facts.plain : facts.sends).get(sent)?.length !== 1) continue;
     const n = (plain ? byText : byRef).get(sent);

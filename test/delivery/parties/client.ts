@@ -25,6 +25,8 @@ interface Page {
   hasLoaded: boolean;
   /** Whether it tried to, and could not. */
   hasFailed: boolean;
+  /** What was asked for before it was known what is kept. */
+  readonly early: Operation[];
   /** How many of its operations have not told it how they went. */
   waiting: number;
   /** How far it said that the user has read, and of which epoch. */
@@ -178,7 +180,10 @@ export class ClientParty implements Party {
     const storage = this.#device.storageFor(life, (prefix, isRead) => {
       if (!prefix.endsWith(`/${conversationId}/`)) return;
       page.hasFailed = !isRead;
-      if (!isRead) return;
+      if (!isRead) {
+        for (const operation of page.early) operation.unordered = true;
+        return;
+      }
       life.after(0, () => {
         page.hasLoaded = true;
         this.#moved();
@@ -201,6 +206,7 @@ export class ClientParty implements Party {
       conversation,
       hasLoaded: false,
       hasFailed: false,
+      early: [],
       waiting: 0,
       hasBegun: false,
       marked: UNREAD,
@@ -263,7 +269,8 @@ export class ClientParty implements Party {
     if (page.hasFailed) return;
     this.#refs += 1;
     const ref = `${this.name} ${this.#refs}`;
-    this.#device.ledger.asked({ client: this.name, user_id: this.userId, ref, change });
+    const operation = this.#device.ledger.asked({ client: this.name, user_id: this.userId, ref, change });
+    if (!page.hasLoaded) page.early.push(operation);
     page.waiting += 1;
     void this.#follow(page, ref, ask(page.conversation, ref));
   }
@@ -275,7 +282,8 @@ export class ClientParty implements Party {
       const message = await asked;
       const ok = ledger.okOf(ref);
       const { n, rev } = (message ?? ok ?? {}) as { n?: number; rev?: number };
-      if (!ok || ok.n !== n || ok.rev !== rev) {
+      // Of a message that was stored before, the client returns how it stands now.
+      if (!ok || ok.n !== n || rev === undefined || rev < ok.rev) {
         ledger.faults.push(`${ref} was done as ${n}, rev ${rev}; it was answered ${JSON.stringify(ok)}`);
       }
     } catch (error) {
