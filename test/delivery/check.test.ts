@@ -453,6 +453,12 @@ breaks('refused wrongly', {
     story.send('ana', 'one');
     story.refused('ana', { type: 'edit', n: 1, text: 'two' }, 'message_deleted');
   },
+  'the repeat of an edit that has taken place is refused, since the message was deleted meanwhile': (story) => {
+    story.send('ana', 'one');
+    const edit = story.does('ana', { type: 'edit', n: 1, text: 'two' }, 'unanswered');
+    story.does('ana', { type: 'delete', n: 1 });
+    story.recorder.answered(edit, { type: 'refused', code: 'message_deleted' });
+  },
   'a message is deleted twice, which is allowed': (story) => {
     story.send('ana', 'one');
     story.does('ana', { type: 'delete', n: 1 });

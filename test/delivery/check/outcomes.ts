@@ -9,11 +9,28 @@ const REACTIONS_MAX = 500;
 /** Nothing was refused but for a reason that the protocol has, and that was the case where it can still be told. */
 export function* refusedWrongly(facts: Facts): Iterable<string> {
   const reactions = reactionsAskedFor(facts);
+  const texts = everyText(facts);
   for (const asked of facts.asked) {
     const { outcome } = asked.operation;
-    if (outcome?.type !== 'refused' || isJustified(facts, asked, outcome.code, reactions)) continue;
-    yield `${nameOf(asked.operation)} was refused as ${outcome.code}`;
+    if (outcome?.type !== 'refused') continue;
+    const name = nameOf(asked.operation);
+    if (!isJustified(facts, asked, outcome.code, reactions)) yield `${name} was refused as ${outcome.code}`;
+    else if (asked.change.type === 'edit' && texts.has(asked.change.text) && !isStored(facts, asked.change)) {
+      yield `${name} was refused as ${outcome.code}, although it has taken place`;
+    }
   }
+}
+
+/** What is stored although it was refused, `invented` tells. */
+function isStored({ stored }: Facts, { n, text }: { readonly n: number; readonly text: string }): boolean {
+  return stored.get(n)?.text === text;
+}
+
+/** Every text that a message ever had; none after a restore, for what it took back may rightly be refused then. */
+function everyText({ history, epochs }: Facts): ReadonlySet<string | null> {
+  if (history.restores.length > 0) return new Set();
+  const rows = [...epochs.values()].flatMap(({ messages }) => [...messages.values()].flatMap((it) => [...it.values()]));
+  return new Set(rows.map(({ row }) => row.text));
 }
 
 /** Everything was answered, except what plain sockets sent and what nobody waits for any more. */
