@@ -16,16 +16,19 @@ import type { Chat, ChatOptions, ChatSnapshot, Conversation, User, UserPage } fr
  */
 export function createChat({ url, storage = defaultStorage(), environment }: ChatOptions): Chat {
   const server = new URL(url).href.replace(/[?#].*$/, '').replace(/\/+$/, '');
-  const mortal = mortalEnvironment({ ...runtime, ...environment });
+  const given = { ...runtime, ...environment };
+  const mortal = mortalEnvironment(given);
+  const steady = { ...mortal, fetch: given.fetch.bind(given) };
   const listeners = new Listeners();
   const conversations = new Map<string, LiveConversation>();
   let shown: ChatSnapshot;
   let isClosed = false;
+  let cancelOpening: (() => void) | undefined;
 
   const keeper = new Keeper(storage, mortal, server, () => {
     for (const it of conversations.values()) it.durabilityChanged();
   });
-  const session = new Session(server, mortal, keeper, () => {
+  const session = new Session(server, mortal, steady, keeper, () => {
     for (const it of conversations.values()) it.sessionChanged();
     const { snapshot } = session;
     if (snapshot === shown) return;
@@ -50,12 +53,16 @@ export function createChat({ url, storage = defaultStorage(), environment }: Cha
     const { entries, isComplete } = await keeper.readAll(outboxPrefix(userId));
     if (isClosed || session.snapshot.me !== userId) return;
     for (const [key] of entries) conversation(conversationOf(key));
-    if (!isComplete) mortal.after(backoff(attempt, mortal.random()), () => void openWaiting(userId, attempt + 1));
+    cancelOpening?.();
+    if (isComplete) return;
+    cancelOpening = mortal.after(backoff(attempt, mortal.random()), () => void openWaiting(userId, attempt + 1));
   }
 
   function wake(): void {
     if (isClosed) return;
+    const { me } = session.snapshot;
     if (session.access === null) session.restore();
+    else if (me !== null) void openWaiting(me, 0);
     for (const it of conversations.values()) it.wake();
   }
 

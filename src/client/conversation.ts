@@ -147,6 +147,7 @@ export class LiveConversation implements Conversation {
       // Where the messages begin is known once there is a connection, and may change with each.
       const page = await this.#page(() => (this.#log.cursor ? { before: this.#log.first } : {}));
       const isPrepended = this.#log.prepend(page);
+      if (isPrepended) this.#dropSent(page.messages);
       this.#show();
       if (this.#log.first === 1 || (isPrepended && this.#log.first <= (until ?? Infinity))) return;
     }
@@ -214,6 +215,7 @@ export class LiveConversation implements Conversation {
   #switchUser(me: string | null, why: ChatError): void {
     if (this.#me !== null) this.#requests.close(why);
     this.#me = me;
+    this.#heldUntil = 0;
     this.#log.clear();
     this.#marks.clear();
     this.#outbox.setUser(me, why);
@@ -387,7 +389,12 @@ export class LiveConversation implements Conversation {
 
   async #transmit(sent: Sent): Promise<void> {
     await sent.entry.kept;
+    const isWanted = await this.#outbox.isStillWanted(sent.entry);
     if (this.#current !== sent) return;
+    if (!isWanted) {
+      this.#current = null;
+      return this.#proceed();
+    }
     sent.isOut = true;
     this.#link.ask(sent.entry.operation, (answer) => {
       if (this.#current !== sent || !answer) return;
@@ -481,7 +488,7 @@ export class LiveConversation implements Conversation {
     const here = this.#log.messages.find((it) => it.n === n);
     if (here) return here;
     const page = await this.#page(() => ({ around: n, limit: 1 })).catch(() => undefined);
-    return page?.messages[0];
+    return page?.messages.find((it) => it.n === n);
   }
 
   #done({ settled }: Entry): Promise<void> {

@@ -4,7 +4,7 @@ export class ChatError extends Error {
   /**
    * One of the server's error codes (`invalid_text`, `not_your_message`, …: docs/protocol.md), or one of
    * - `invalid`: a form was refused, `fields` says why
-   * - `unauthenticated`: a wrong address or password
+   * - `unauthenticated`: a wrong address or password, or a token that is not taken
    * - `signed_out`: nobody is signed in, or not any more
    * - `network`: the server cannot be reached; `server`: it failed
    * - `storage`: what this device keeps cannot be read

@@ -9,11 +9,13 @@ export function defaultStorage(): ChatStorage {
 export function indexedDbStorage(name = 'edge-chat'): ChatStorage {
   const inThisTab = mutex();
   let opened: Promise<Database> | undefined;
-  let channel: Channel | undefined;
-  const others = (): Channel => (channel ??= new (globalThis as unknown as BrowserGlobals).BroadcastChannel(name));
-
-  // eslint-disable-next-line unicorn/require-post-message-target-origin -- a channel has none
-  const tellOthers = (key: string): void => others().postMessage(key);
+  const channel = (): Channel => new (globalThis as unknown as BrowserGlobals).BroadcastChannel(name);
+  const tellOthers = (key: string): void => {
+    const others = channel();
+    // eslint-disable-next-line unicorn/require-post-message-target-origin -- a channel has none
+    others.postMessage(key);
+    others.close();
+  };
 
   async function database(): Promise<Database> {
     opened ??= open(name, () => (opened = undefined));
@@ -74,9 +76,9 @@ export function indexedDbStorage(name = 'edge-chat'): ChatStorage {
       return locks ? locks.request(`${name}/${what}`, work) : inThisTab(what, work);
     },
     watch: (listener) => {
-      const hear = ({ data }: { data: unknown }) => listener(String(data));
-      others().addEventListener('message', hear);
-      return () => others().removeEventListener('message', hear);
+      const others = channel();
+      others.addEventListener('message', ({ data }) => listener(String(data)));
+      return () => others.close();
     },
   };
 }
@@ -118,11 +120,10 @@ type Database = Listening & {
   transaction(store: string, mode: 'readonly' | 'readwrite'): Transaction;
   close(): void;
 };
-type Hearing = (type: 'message', listener: (event: { data: unknown }) => void) => void;
 type Channel = {
-  readonly addEventListener: Hearing;
-  readonly removeEventListener: Hearing;
+  addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void;
   postMessage(message: string): void;
+  close(): void;
 };
 type BrowserGlobals = {
   readonly BroadcastChannel: new (name: string) => Channel;

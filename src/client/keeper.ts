@@ -68,13 +68,16 @@ export class Keeper {
 
   /** Keeps a value now or never: what another tab keeps there meanwhile must not be overwritten later. */
   async keepNow(key: string, value: unknown): Promise<void> {
-    await this.#orTimeout(this.#storage.set(this.#prefix + key, value)).catch(() => {});
+    const replaced = this.#wanted.get(key);
+    this.#wanted.delete(key);
+    for (const resolve of replaced?.waiting ?? []) resolve();
+    await this.#orTimeout(async () => this.#storage.set(this.#prefix + key, value)).catch(() => {});
   }
 
   /** What is kept under a key. @throws what the storage throws */
   async read(key: string): Promise<unknown> {
     const wanted = this.#wanted.get(key);
-    return wanted ? wanted.value : this.#orTimeout(this.#storage.get(this.#prefix + key));
+    return wanted ? wanted.value : this.#orTimeout(async () => this.#storage.get(this.#prefix + key));
   }
 
   /** What is kept under the keys that begin with `prefix`. */
@@ -82,7 +85,7 @@ export class Keeper {
     let isComplete = true;
     const values = new Map<string, unknown>();
     try {
-      const stored = await this.#orTimeout(this.#storage.entries(this.#prefix + prefix));
+      const stored = await this.#orTimeout(async () => this.#storage.entries(this.#prefix + prefix));
       for (const [key, value] of stored) values.set(key.slice(this.#prefix.length), value);
     } catch {
       isComplete = false;
@@ -92,6 +95,9 @@ export class Keeper {
       if (value === undefined) values.delete(key);
       else values.set(key, value);
     }
+    // Other tabs drop keys, too.
+    if (isComplete)
+      for (const key of this.#keys) if (key.startsWith(prefix) && !values.has(key)) this.#keys.delete(key);
     for (const key of values.keys()) this.#keys.add(key);
     return { entries: [...values].sort(([a], [b]) => (a < b ? -1 : 1)), isComplete };
   }
@@ -119,11 +125,12 @@ export class Keeper {
         begin().then(resolve, reject);
       };
       const cancel = this.#environment.after(LOCK_TIMEOUT_MS, goOn);
-      const turn = this.#storage.exclusively(this.#prefix + name, () => {
-        cancel();
-        return begin();
-      });
-      turn.then(goOn, goOn);
+      const takeTurn = async () =>
+        this.#storage.exclusively(this.#prefix + name, () => {
+          cancel();
+          return begin();
+        });
+      takeTurn().then(goOn, goOn);
     });
   }
 
@@ -137,7 +144,9 @@ export class Keeper {
       try {
         const name = this.#prefix + key;
         const { value } = wanted;
-        await this.#orTimeout(value === undefined ? this.#storage.delete(name) : this.#storage.set(name, value));
+        await this.#orTimeout(async () =>
+          value === undefined ? this.#storage.delete(name) : this.#storage.set(name, value),
+        );
       } catch {
         this.#failed();
         break;
@@ -164,10 +173,11 @@ export class Keeper {
     this.#onChange();
   }
 
-  async #orTimeout<Result>(work: Promise<Result>): Promise<Result> {
+  /** @param work may also throw at once */
+  async #orTimeout<Result>(work: () => Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
       const cancel = this.#environment.after(STORAGE_TIMEOUT_MS, () => reject(new Error('The storage is silent.')));
-      work.then(resolve, reject).finally(cancel);
+      work().then(resolve, reject).finally(cancel);
     });
   }
 }

@@ -21,6 +21,8 @@ export type Entry = {
   /** Resolves when it is kept, or cannot be: only then it is sent, so that a page that dies in between can repeat it. */
   kept: Promise<void>;
   settled: PromiseWithResolvers<Done>;
+  /** Whether another page has asked for it: that page may live, and drop it. */
+  readonly isAdopted: boolean;
   /** What is shown of it; made anew when it changes. */
   shown: PendingOperation;
 };
@@ -46,6 +48,8 @@ export class Outbox {
   #isLoaded = false;
   #lastOrder = 0;
   #pending: readonly PendingOperation[] | null = null;
+  /** Raised by everything that makes a load which is under way worthless. */
+  #turn = 0;
   #cancelRetry = () => {};
 
   /** @param onChange is called when it was loaded */
@@ -60,18 +64,17 @@ export class Outbox {
   setUser(userId: string | null, why: ChatError): void {
     if (userId === null || this.#userId !== null) this.close(why);
     this.#userId = userId;
-    if (userId !== null) void this.#load(userId, 0);
+    if (userId !== null) void this.#load(0);
   }
 
   /** Takes up what other pages have left since it was loaded. */
   reload(): void {
-    if (this.#userId === null || !this.#isLoaded) return;
-    this.#cancelRetry();
-    void this.#load(this.#userId, 0);
+    if (this.#userId !== null && this.#isLoaded) void this.#load(0);
   }
 
   /** Fails what was asked for in this page, but does not drop what is kept. */
   close(why: ChatError): void {
+    this.#turn += 1;
     this.#cancelRetry();
     for (const entry of this.#entries.splice(0)) entry.settled.reject(why);
     this.#userId = null;
@@ -101,6 +104,15 @@ export class Outbox {
     this.#pending = null;
     if (this.#isLoaded) this.#keep(entry);
     return entry;
+  }
+
+  /** Whether an operation is still to be sent: the page that asked for it may have dropped it. If so it goes here too. */
+  async isStillWanted(entry: Entry): Promise<boolean> {
+    if (!entry.isAdopted || entry.key === null) return true;
+    const kept = await this.#keeper.read(entry.key).catch(() => null);
+    if (kept !== undefined) return true;
+    this.#take(entry);
+    return false;
   }
 
   /** Notes that an operation was done. It leaves the storage, and stays here until {@link dropShown}. */
@@ -161,9 +173,12 @@ export class Outbox {
     return outboxPrefix(this.#userId ?? '', this.#conversationId);
   }
 
-  async #load(userId: string, attempt: number): Promise<void> {
+  async #load(attempt: number): Promise<void> {
+    this.#cancelRetry();
+    this.#turn += 1;
+    const turn = this.#turn;
     const { entries, isComplete } = await this.#keeper.readAll(this.#prefix);
-    if (this.#userId !== userId) return;
+    if (turn !== this.#turn) return;
     const known = new Set(this.#entries.map(({ key }) => key));
     const earlier = entries.flatMap(([key, value]) => (known.has(key) || !isKept(value) ? [] : [toEntry(key, value)]));
     for (const [key] of entries) this.#lastOrder = Math.max(this.#lastOrder, orderOf(key));
@@ -176,7 +191,7 @@ export class Outbox {
     this.#onChange();
     if (isComplete) return;
     const pause = backoff(attempt, this.#environment.random());
-    this.#cancelRetry = this.#environment.after(pause, () => void this.#load(userId, attempt + 1));
+    this.#cancelRetry = this.#environment.after(pause, () => void this.#load(attempt + 1));
   }
 
   /** Keeps that a message was refused, unless another tab has sent or dropped it meanwhile. */
@@ -249,7 +264,8 @@ function toEntry(key: string, { operation, asked_at, refused }: KeptEntry): Entr
 
 function entryOf(key: string | null, operation: Operation, asked_at: number, error: ChatError | null): Entry {
   const shown = toPending(operation, asked_at, error);
-  return { key, operation, asked_at, error, ok: null, kept: DONE, settled: settling(), shown };
+  const isAdopted = key !== null;
+  return { key, operation, asked_at, error, ok: null, kept: DONE, settled: settling(), isAdopted, shown };
 }
 
 function setError(entry: Entry, error: ChatError | null): void {

@@ -8,32 +8,42 @@ import type { ChatSnapshot, Credentials, NewAccount } from './types.ts';
 
 type Tokens = { readonly access: string; readonly refresh: string };
 
+/** What is kept in place of tokens when a user's session has ended: other tabs must not take it for a sign-out. */
+type Ended = { readonly ended: string };
+
 const KEY = 'session';
-/** What is kept in place of tokens when the session has ended, so that other tabs do not take it for a sign-out. */
-const ENDED = 'ended';
 
 /** Who is signed in, and the tokens that prove it. Whether a token is still good only the server says. */
 export class Session {
   readonly #url: string;
   readonly #environment: Environment;
+  readonly #steady: Environment;
   readonly #keeper: Keeper;
   readonly #onChange: () => void;
   #tokens: Tokens | null = null;
   /** Who was signed in last: what is theirs may still be on this device. */
   #lastUser: string | null = null;
-  /** Raised by each sign-in and sign-out: what was begun before must not undo it. */
+  /** Raised by each sign-in and sign-out here: a restore that was begun before must not undo it. */
   #turn = 0;
-  #refreshing: Promise<void> | null = null;
+  /** Raised by each sign-out here: a sign-in that was begun before must not undo it. */
+  #signOuts = 0;
+  /** The access token of a session that has ended. It may still be kept, if the storage failed then. */
+  #dead: string | null = null;
+  #refreshing: { readonly stale: string; readonly done: Promise<void> } | null = null;
   #restoring: Promise<void> | null = null;
   #cancelRetry = () => {};
   readonly #stopWatching: () => void;
   #isClosed = false;
   snapshot: ChatSnapshot = { status: 'restoring', me: null, problem: null };
 
-  /** @param onChange is called when somebody was signed in or out, by whatever tab */
-  constructor(url: string, environment: Environment, keeper: Keeper, onChange: () => void) {
+  /**
+   * @param steady an environment whose requests go on when the client is closed
+   * @param onChange is called when somebody was signed in or out, by whatever tab
+   */
+  constructor(url: string, environment: Environment, steady: Environment, keeper: Keeper, onChange: () => void) {
     this.#url = url;
     this.#environment = environment;
+    this.#steady = steady;
     this.#keeper = keeper;
     this.#onChange = onChange;
     this.#stopWatching = keeper.watch(KEY, () => void this.#reconsider());
@@ -55,8 +65,13 @@ export class Session {
   }
 
   async signIn({ email, password }: Credentials): Promise<void> {
+    const signOuts = this.#signOuts;
     const answer = await this.#ask({ path: '/api/login/', json: { email, password } });
     const tokens = tokensOf(granted(answer));
+    if (signOuts !== this.#signOuts) {
+      await this.#endSession(tokens);
+      throw signedOutError();
+    }
     this.#turn += 1;
     await this.#adopt(tokens);
   }
@@ -65,18 +80,19 @@ export class Session {
     if (this.snapshot.status === 'restoring') await this.#restoring;
     const [tokens, user] = [this.#tokens, this.#lastUser];
     this.#turn += 1;
+    this.#signOuts += 1;
     this.#lastUser = null;
     this.#set(null, null);
     await Promise.all([
       this.#keeper.keep(KEY, undefined, true),
       user === null ? undefined : this.#keeper.forget(outboxPrefix(user)),
     ]);
-    if (!tokens) return;
-    await this.#ask({ path: '/api/logout/', json: { refresh: tokens.refresh } }).catch(() => {});
+    if (tokens) await this.#endSession(tokens);
   }
 
   /** Asks as the user, with a new token if need be. @throws ChatError */
   async request(request: HttpRequest): Promise<HttpAnswer> {
+    if (this.snapshot.status === 'restoring') await this.#restoring;
     const { me } = this.snapshot;
     for (let isRetry = false; ; isRetry = true) {
       const { access } = this;
@@ -97,11 +113,15 @@ export class Session {
    * @throws ChatError if neither is known, since the server cannot be asked
    */
   async refresh(stale: string): Promise<void> {
-    if (this.#tokens?.access !== stale) return;
-    this.#refreshing ??= this.#keeper
-      .exclusively('refresh', () => this.#refresh(stale))
-      .finally(() => (this.#refreshing = null));
-    await this.#refreshing;
+    while (this.#tokens?.access === stale) {
+      const underWay = this.#refreshing;
+      if (underWay && underWay.stale !== stale) {
+        await underWay.done.catch(() => {});
+        continue;
+      }
+      this.#refreshing ??= { stale, done: this.#refreshOnce(stale) };
+      return this.#refreshing.done;
+    }
   }
 
   close(): void {
@@ -115,67 +135,75 @@ export class Session {
     return ask(this.#environment, this.#url, request);
   }
 
+  async #endSession({ refresh }: Tokens): Promise<void> {
+    await this.#ask({ path: '/api/logout/', json: { refresh } }).catch(() => {});
+  }
+
   async #restore(attempt: number): Promise<void> {
     this.#cancelRetry();
     const turn = this.#turn;
-    let kept: unknown;
-    let problem: ChatError | null = null;
-    try {
-      kept = await this.#keeper.read(KEY);
-    } catch (error) {
-      problem = new ChatError('storage', 'What this device keeps cannot be read.', { cause: error });
-    }
+    const kept = await this.#keeper.read(KEY).catch(unreadable);
     if (this.#isClosed || turn !== this.#turn || this.#tokens) return;
-    if (isTokens(kept)) return this.#set(kept, null);
-    if (kept === ENDED) return this.#set(null, endedError());
-    if (this.snapshot.status === 'restoring' || (!problem && this.snapshot.problem?.code === 'storage')) {
-      this.#set(null, problem);
-    }
-    if (!problem) return;
+    if (!(kept instanceof ChatError)) return this.#follow(kept);
+    if (this.snapshot.status === 'restoring') this.#set(null, kept);
     const pause = backoff(attempt, this.#environment.random());
+    this.#cancelRetry();
     this.#cancelRetry = this.#environment.after(pause, () => void this.#restore(attempt + 1));
   }
 
   /** Does as another tab has done: signs in or out, or takes its newer tokens. */
   async #reconsider(): Promise<void> {
-    const turn = this.#turn;
+    const [turn, tokens] = [this.#turn, this.#tokens];
     if (this.snapshot.status === 'restoring' || !this.#keeper.has(KEY)) return;
-    const kept = await this.#keeper.read(KEY).catch(() => this.#tokens);
-    if (this.#isClosed || turn !== this.#turn || !this.#keeper.has(KEY)) return;
+    const kept = await this.#keeper.read(KEY).catch(unreadable);
+    if (this.#isClosed || turn !== this.#turn || tokens !== this.#tokens || !this.#keeper.has(KEY)) return;
+    if (!(kept instanceof ChatError)) this.#follow(kept);
+  }
+
+  /** Is as what is kept says. */
+  #follow(kept: unknown): void {
     if (isTokens(kept)) {
-      if (kept.access !== this.#tokens?.access) this.#set(kept, null);
-    } else if (this.#tokens) this.#set(null, kept === ENDED ? endedError() : null);
+      if (kept.access !== this.#tokens?.access && kept.access !== this.#dead) this.#set(kept, null);
+    } else if (isEnded(kept)) {
+      this.#lastUser = kept.ended;
+      if (this.snapshot.problem?.code !== 'signed_out') this.#set(null, endedError());
+    } else if (this.snapshot.status !== 'signed_out' || this.snapshot.problem) this.#set(null, null);
+  }
+
+  async #refreshOnce(stale: string): Promise<void> {
+    try {
+      await this.#keeper.exclusively('refresh', async () => this.#refresh(stale));
+    } finally {
+      this.#refreshing = null;
+    }
   }
 
   async #refresh(stale: string): Promise<void> {
     const own = this.#tokens;
     if (own?.access !== stale) return;
-    const turn = this.#turn;
-    const kept = await this.#kept(own);
-    if (turn !== this.#turn) return;
+    const before = await this.#kept(own);
+    if (this.#tokens !== own) return;
     // What another tab keeps there is newer, and nothing there means that another tab has signed out.
-    if (kept === ENDED) return this.#set(null, endedError());
-    if (kept?.access !== stale) return this.#set(kept, null);
-    const answer = await this.#ask({ path: '/api/token/refresh/', json: { refresh: kept.refresh } });
-    if (turn !== this.#turn) return;
+    if (before !== own) return this.#follow(before);
+    // Whoever closes the client now must not lose the new tokens: the old ones are used up.
+    const answer = await ask(this.#steady, this.#url, { path: '/api/token/refresh/', json: { refresh: own.refresh } });
+    if (this.#tokens !== own) return;
+    // Another tab may have signed in or out meanwhile, or, without a common lock, have been faster.
+    const after = await this.#kept(own);
+    if (this.#tokens !== own) return;
+    if (after !== own) return this.#follow(after);
     if (answer.status !== 401) return this.#adopt(tokensOf(granted(answer)));
-    // Without a common lock another tab may have been faster. Its tokens must stay.
-    const newer = await this.#kept(own);
-    if (turn !== this.#turn) return;
-    if (isTokens(newer) && newer.access !== stale) return this.#set(newer, null);
-    if (newer === own || isTokens(newer)) void this.#keeper.keepNow(KEY, ENDED);
+    const { me } = this.snapshot;
+    this.#dead = stale;
+    if (me !== null) void this.#keeper.keepNow(KEY, { ended: me } satisfies Ended);
     this.#set(null, endedError());
   }
 
-  /** What is kept; what is here, if it is newer because it could not be kept, or if the storage fails. */
-  async #kept(own: Tokens): Promise<Tokens | typeof ENDED | null> {
+  /** What is kept; `own` itself if that is it, or is newer because it could not be kept, or if the storage fails. */
+  async #kept(own: Tokens): Promise<unknown> {
     if (!this.#keeper.has(KEY)) return own;
-    try {
-      const kept = await this.#keeper.read(KEY);
-      return isTokens(kept) || kept === ENDED ? kept : null;
-    } catch {
-      return own;
-    }
+    const kept = await this.#keeper.read(KEY).catch(() => own);
+    return isTokens(kept) && kept.access === own.access ? own : kept;
   }
 
   async #adopt(tokens: Tokens): Promise<void> {
@@ -196,6 +224,10 @@ export class Session {
   }
 }
 
+function unreadable(error: unknown): ChatError {
+  return new ChatError('storage', 'What this device keeps cannot be read.', { cause: error });
+}
+
 function endedError(): ChatError {
   return new ChatError('signed_out', 'The session has ended. Sign in again.');
 }
@@ -210,6 +242,10 @@ function isTokens(value: unknown): value is Tokens {
   if (typeof value !== 'object' || value === null) return false;
   const { access, refresh } = value as Partial<Record<keyof Tokens, unknown>>;
   return typeof access === 'string' && typeof refresh === 'string' && userIdOf(access) !== null;
+}
+
+function isEnded(value: unknown): value is Ended {
+  return typeof (value as Partial<Ended> | null | undefined)?.ended === 'string';
 }
 
 /** Whom an access token is for. The server checks it; here it only tells whose things are kept where. */

@@ -29,7 +29,7 @@ export interface Observable<Snapshot> {
 export interface Chat extends Observable<ChatSnapshot> {
   /** Makes an account. It does not sign in. @throws ChatError `invalid` with `fields` that say what to change */
   signUp(account: NewAccount): Promise<void>;
-  /** Signs in; other tabs take it up when they are next looked at. @throws ChatError `invalid`, or `unauthenticated` for a wrong address or password */
+  /** Signs in, in all tabs. @throws ChatError `invalid`; `unauthenticated` for a wrong address or password; or another */
   signIn(credentials: Credentials): Promise<void>;
   /**
    * Ends the session, and forgets what is kept on this device of its user, unsent messages too. Does not throw: without
@@ -110,7 +110,7 @@ export interface Conversation extends Observable<ConversationSnapshot> {
   loadOlder(until?: number): Promise<void>;
   /** Some messages by `n`, oldest first; they do not get into the snapshot. @throws ChatError */
   history(range?: HistoryRange): Promise<HistoryPage>;
-  /** Tells that everything up to message `n`, or all that is in the snapshot, was read. Moves only up. */
+  /** Tells that everything up to message `n`, or all that is in the snapshot, was read. Moves only up, and not beyond it. */
   markRead(n?: number): void;
   /** Tells that the user types, for each stroke, or has stopped. */
   setTyping(on: boolean): void;

@@ -7,15 +7,13 @@ import { objectOf } from '../helpers/conversation.ts';
 import { raiseEpoch, setLeft, versionOf } from '../helpers/directory.ts';
 import { notify } from '../helpers/follower.ts';
 import { pairInConversation, signedIn } from '../helpers/people.ts';
-import { online, openPair, openTab, texts, until, type Tab } from './tab.ts';
+import { attempts, flush, moodyStorage, online, openPair, openTab, quiet, SERVER, texts, until } from './tab.ts';
 
 const defaults = { ...settings };
 afterEach(() => {
   Object.assign(settings, defaults);
   vi.useRealTimers();
 });
-
-const attempts = ({ wire }: Tab) => wire.filter((line) => line.startsWith('> connect')).length;
 
 describe('the wait before another attempt', () => {
   test.each([
@@ -49,6 +47,29 @@ test('the connection says how it is', async () => {
   expect(conversation.snapshot().connection.problem).toBe(null);
   await tab.chat.signOut();
   expect(seen).toEqual(['idle', 'connecting', 'online', 'waiting', 'connecting', 'online', 'signed_out']);
+});
+
+test('a listener is not called before subscribe() returns, but soon after', async () => {
+  const { john, conversationId } = await pairInConversation();
+  const tab = await openTab(john);
+  await until(() => tab.chat.snapshot().status === 'signed_in');
+  const conversation = tab.chat.conversation(conversationId);
+  let calls = 0;
+  conversation.subscribe(() => (calls += 1));
+  expect(conversation.snapshot().connection.status).toBe('connecting');
+  expect(calls).toBe(0);
+  await flush();
+  expect(calls).toBe(1);
+});
+
+test('a conversation without a session refuses what it is asked for, though nobody has looked at it for a while', async () => {
+  const tab = await openTab();
+  await until(() => tab.chat.snapshot().status === 'signed_out');
+  const conversation = tab.chat.conversation(crypto.randomUUID());
+  conversation.subscribe(() => {})();
+  tab.clock.pass(5000);
+  expect(conversation.snapshot().connection.status).toBe('signed_out');
+  await expect(conversation.history()).rejects.toMatchObject({ code: 'signed_out' });
 });
 
 test('attempts come further apart as long as none succeeds, and a connection that held begins anew', async () => {
@@ -121,6 +142,54 @@ test('frames of a socket that was given up are not heard', async () => {
   expect(attempts(johns)).toBe(opened + 1);
 });
 
+describe('reconnect() by a listener', () => {
+  test('that sees the connection wait opens one socket', async () => {
+    const { johnAt, johns } = await openPair();
+    const opened = attempts(johns);
+    const stop = johnAt.subscribe(() => {
+      if (johnAt.snapshot().connection.status !== 'waiting') return;
+      stop();
+      johnAt.reconnect();
+    });
+    johns.network.cut();
+    await until(() => johnAt.snapshot().connection.status === 'online');
+    // By then it would have connected by itself, and given up a socket that is not welcomed.
+    johns.clock.pass(20_000);
+    await quiet(johnAt);
+    expect(johnAt.snapshot().connection).toMatchObject({ status: 'online', problem: null });
+    expect(attempts(johns)).toBe(opened + 1);
+  });
+
+  test('that sees it online opens another, which is given up like any other', async () => {
+    const { john, conversationId } = await pairInConversation();
+    const tab = await openTab(john);
+    const conversation = tab.chat.conversation(conversationId);
+    conversation.subscribe(() => {
+      if (conversation.snapshot().connection.status !== 'online') return;
+      tab.network.fallSilent();
+      conversation.reconnect();
+    });
+    await until(() => attempts(tab) === 2);
+    tab.clock.pass(19_999);
+    expect(conversation.snapshot().connection.status).toBe('connecting');
+    tab.clock.pass(1);
+    expect(conversation.snapshot().connection).toMatchObject({ status: 'waiting', problem: { code: 'network' } });
+  });
+});
+
+/** ray waits because of john, who has the only socket that the conversation may have. */
+async function full() {
+  Object.assign(settings, { socketsPerConversation: 1 });
+  const { john, ray, conversationId } = await pairInConversation();
+  const [johns, rays] = [await openTab(john), await openTab(ray)];
+  await online(johns.chat.conversation(conversationId));
+  const rayAt = rays.chat.conversation(conversationId);
+  rayAt.subscribe(() => {});
+  await until(() => rayAt.snapshot().connection.status === 'waiting');
+  expect(rayAt.snapshot().connection.problem).toMatchObject({ code: 'conversation_full', retry_after_ms: 30_000 });
+  return { johns, rays, rayAt };
+}
+
 describe('a close', () => {
   test.each([
     ['of an object that was evicted', async (id: string) => evictDurableObject(objectOf(id), { webSockets: 'close' })],
@@ -172,6 +241,14 @@ describe('a close', () => {
     });
   });
 
+  test('of a conversation that does not exist refuses what is asked for afterwards, too', async () => {
+    const tab = await openTab(await signedIn());
+    const conversation = tab.chat.conversation(crypto.randomUUID());
+    await expect(conversation.send('Hello', { ref: 'mine' })).rejects.toMatchObject({ code: 'no_such_conversation' });
+    await expect(conversation.send('again')).rejects.toMatchObject({ code: 'no_such_conversation' });
+    await expect(conversation.retry('mine')).rejects.toMatchObject({ code: 'no_such_conversation' });
+  });
+
   test('of one who has opened too many sockets stops, until they want to reconnect', async () => {
     Object.assign(settings, { socketsPerUser: 1 });
     const { john, johnAt } = await openPair();
@@ -185,19 +262,103 @@ describe('a close', () => {
   });
 
   test('of a conversation that is full is waited for as long as it says', async () => {
-    Object.assign(settings, { socketsPerConversation: 1 });
-    const { john, ray, conversationId } = await pairInConversation();
-    const [johns, rays] = [await openTab(john), await openTab(ray)];
-    const first = johns.chat.conversation(conversationId);
-    await online(first);
-    const second = rays.chat.conversation(conversationId);
-    second.subscribe(() => {});
-    await until(() => second.snapshot().connection.status === 'waiting');
-    expect(second.snapshot().connection.problem).toMatchObject({ code: 'conversation_full', retry_after_ms: 30_000 });
+    const { johns, rays, rayAt } = await full();
     johns.chat.close();
     rays.clock.pass(30_000);
     expect(attempts(rays)).toBe(1);
     rays.clock.pass(500);
-    await until(() => second.snapshot().connection.status === 'online');
+    await until(() => rayAt.snapshot().connection.status === 'online');
+  });
+
+  test('of a conversation that is full is waited for no shorter by a page that wakes up', async () => {
+    const { johns, rays, rayAt } = await full();
+    johns.chat.close();
+    rays.chat.wake();
+    rays.clock.pass(29_999);
+    rays.chat.wake();
+    expect(attempts(rays)).toBe(1);
+    rays.clock.pass(1);
+    rays.chat.wake();
+    expect(attempts(rays)).toBe(2);
+    await until(() => rayAt.snapshot().connection.status === 'online');
+  });
+});
+
+describe('a client that was closed', () => {
+  test('refuses everything, and keeps what is to be sent', async () => {
+    const { johnAt, johns } = await openPair();
+    johns.network.setOnline(false);
+    const sent = johnAt.send('Hello');
+    await flush();
+    johns.chat.close();
+    await expect(sent).rejects.toMatchObject({ code: 'closed' });
+    await expect(johnAt.send('more')).rejects.toMatchObject({ code: 'closed' });
+    await expect(johnAt.history()).rejects.toMatchObject({ code: 'closed' });
+    expect(await johns.storage.entries(`${SERVER} outbox/`)).toHaveLength(1);
+    expect(johns.clock.next).toBe(undefined);
+  });
+
+  test('opens no socket in a conversation that is asked for afterwards', async () => {
+    const { johns } = await openPair();
+    johns.chat.close();
+    const opened = attempts(johns);
+    const conversation = johns.chat.conversation(crypto.randomUUID());
+    conversation.subscribe(() => {});
+    await expect(conversation.send('Hello')).rejects.toMatchObject({ code: 'closed' });
+    expect(attempts(johns)).toBe(opened);
+    expect(johns.clock.next).toBe(undefined);
+  });
+
+  test('by a listener that sees it online leaves no socket and no timer', async () => {
+    const { john, johnAt, rayAt } = await openPair();
+    const tab = await openTab(john);
+    const conversation = tab.chat.conversation(johnAt.id);
+    conversation.subscribe(() => {
+      if (conversation.snapshot().connection.status === 'online') tab.chat.close();
+    });
+    await expect(conversation.history()).rejects.toMatchObject({ code: 'closed' });
+    await flush();
+    expect(tab.clock.next).toBe(undefined);
+    await rayAt.send('one');
+    await until(() => texts(johnAt).length === 1);
+    expect(tab.wire.filter((line) => line.startsWith('< {"type":"changes"'))).toEqual([]);
+    tab.clock.pass(60_000);
+    expect(attempts(tab)).toBe(1);
+  });
+
+  test('by a listener that sees it wait does not come back', async () => {
+    const { johnAt, johns } = await openPair();
+    johnAt.subscribe(() => {
+      if (johnAt.snapshot().connection.status === 'waiting') johns.chat.close();
+    });
+    johns.network.cut();
+    await flush();
+    expect(johnAt.snapshot().connection.status).toBe('idle');
+    expect(johns.clock.next).toBe(undefined);
+    johns.clock.pass(60_000);
+    expect(attempts(johns)).toBe(1);
+  });
+
+  test('while its storage fails to keep something leaves no timer', async () => {
+    const storage = moodyStorage();
+    const { johnAt, johns } = await openPair(storage);
+    storage.fails = true;
+    void johnAt.send('Hello');
+    johns.chat.close();
+    await flush();
+    expect(johns.clock.next).toBe(undefined);
+  });
+
+  test('while its storage fails to say what is to be sent leaves no timer', async () => {
+    const storage = moodyStorage();
+    const { john, conversationId } = await pairInConversation();
+    const tab = await openTab(john, { storage });
+    await until(() => tab.chat.snapshot().status === 'signed_in');
+    await flush();
+    storage.fails = true;
+    tab.chat.conversation(conversationId);
+    tab.chat.close();
+    await flush();
+    expect(tab.clock.next).toBe(undefined);
   });
 });

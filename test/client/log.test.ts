@@ -1,8 +1,8 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { settings } from '../../src/settings.ts';
 import { raiseEpoch, versionOf } from '../helpers/directory.ts';
 import { notify } from '../helpers/follower.ts';
-import { online, openPair, openTab, quiet, texts, until } from './tab.ts';
+import { flush, online, openPair, openTab, quiet, texts, until } from './tab.ts';
 
 test('what nothing changes stays the same object', async () => {
   const { johnAt, johns, rayAt } = await openPair();
@@ -23,7 +23,7 @@ test('what nothing changes stays the same object', async () => {
   expect(after.connection).toBe(before.connection);
 });
 
-test('a listener hears of changes until it is taken out, and one that throws harms nobody', async () => {
+test('a listener hears of changes until it is taken out', async () => {
   const { johnAt, rayAt } = await openPair();
   let [first, second] = [0, 0];
   const stop = johnAt.subscribe(() => (first += 1));
@@ -38,6 +38,53 @@ test('a listener hears of changes until it is taken out, and one that throws har
   await until(() => texts(johnAt).length === 2);
   expect(first).toBe(before);
   expect(second).toBeGreaterThan(before);
+});
+
+test('a listener that another one takes out is not called any more', async () => {
+  const { johnAt } = await openPair();
+  let [first, second] = [0, 0];
+  johnAt.subscribe(() => {
+    first += 1;
+    stopSecond();
+  });
+  const stopSecond = johnAt.subscribe(() => (second += 1));
+  await johnAt.send('one');
+  await until(() => first > 0);
+  expect(second).toBe(0);
+});
+
+/** What is thrown in microtasks until the end of the test, without anybody to catch it. */
+function uncaught(): unknown[] {
+  const thrown: unknown[] = [];
+  const queue = globalThis.queueMicrotask;
+  const spy = vi.spyOn(globalThis, 'queueMicrotask').mockImplementation((work) => {
+    queue(() => {
+      try {
+        work();
+      } catch (error) {
+        thrown.push(error);
+      }
+    });
+  });
+  onTestFinished(() => spy.mockRestore());
+  return thrown;
+}
+
+test('a listener that throws harms nobody, and its error is not lost', async () => {
+  const { johnAt } = await openPair();
+  const thrown = uncaught();
+  let [first, second] = [0, 0];
+  const stop = johnAt.subscribe(() => {
+    first += 1;
+    throw new Error('It is broken.');
+  });
+  johnAt.subscribe(() => (second += 1));
+  await johnAt.send('one');
+  await until(() => texts(johnAt).length === 1 && first > 0);
+  stop();
+  await flush();
+  expect(second).toBe(first);
+  expect(thrown).toEqual(Array.from({ length: first }, () => new Error('It is broken.')));
 });
 
 test('rule 3: a gap is closed before anything after it is applied', async () => {

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import type { Conversation } from '../../src/client/index.ts';
-import { storedMembers } from '../helpers/conversation.ts';
+import { query, storedMembers } from '../helpers/conversation.ts';
+import { raiseEpoch, versionOf } from '../helpers/directory.ts';
+import { notify } from '../helpers/follower.ts';
 import type { Person } from '../helpers/people.ts';
 import { openPair, quiet, texts, until } from './tab.ts';
 
@@ -51,6 +53,24 @@ test('rule 7: a mark that was lost with its socket is told again', async () => {
   await until(() => johnAt.snapshot().connection.status === 'online');
   johns.clock.pass(1000);
   await until(() => memberOf(johnAt, john)?.read === 1);
+});
+
+test('rule 5: marks of another epoch replace those of the one before, though they are lower', async () => {
+  const { johnAt, johns, rayAt, rays, john } = await openPair();
+  await rayAt.send('one');
+  await until(() => texts(johnAt).length === 1);
+  johnAt.markRead();
+  johns.clock.pass(1000);
+  await until(() => memberOf(rayAt, john)?.read === 1);
+  johns.kill();
+  // As a backup has it.
+  await query(johnAt.id, 'UPDATE members SET read = 0 WHERE user_id = ?', john.id);
+  await raiseEpoch(johnAt.id);
+  await notify(johnAt.id, await versionOf(johnAt.id));
+  await until(() => rayAt.snapshot().connection.status === 'waiting');
+  rays.clock.pass(1000);
+  await until(() => rayAt.snapshot().connection.status === 'online');
+  expect(memberOf(rayAt, john)?.read).toBe(0);
 });
 
 test('who types is shown until they stop', async () => {

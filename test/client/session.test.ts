@@ -1,9 +1,8 @@
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { memoryStorage, type ChatStorage } from '../../src/client/index.ts';
 import { storedTexts } from '../helpers/conversation.ts';
 import { breakD1 } from '../helpers/faults.ts';
-import { PASSWORD, pairInConversation, signedIn, type Person } from '../helpers/people.ts';
-import { online, openPair, openTab, SERVER, texts, until, type Tab } from './tab.ts';
+import { PASSWORD, pairInConversation, signedIn } from '../helpers/people.ts';
+import { anHourLater, flush, online, openEnded, openPair, openTab, SERVER, texts, until, type Tab } from './tab.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -13,11 +12,6 @@ afterEach(() => {
 
 const refreshes = (...tabs: Tab[]) =>
   tabs.flatMap(({ wire }) => wire).filter((line) => line.endsWith('/api/token/refresh/')).length;
-
-/** Lets the access tokens expire. */
-function anHourLater(): void {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + HOUR_MS });
-}
 
 describe('signing up, in and out', () => {
   test('makes an account, and a session in it', async () => {
@@ -76,6 +70,24 @@ describe('signing up, in and out', () => {
     await expect(johnAt.send('more')).rejects.toMatchObject({ code: 'signed_out' });
     await expect(johnAt.history()).rejects.toMatchObject({ code: 'signed_out' });
     expect(await johns.storage.entries('')).toEqual([]);
+  });
+
+  test('out, forgets what is still being written, too', async () => {
+    const { johnAt, johns } = await openPair();
+    johns.network.setOnline(false);
+    for (const text of ['one', 'two', 'three']) void johnAt.send(text);
+    await johns.chat.signOut();
+    await flush();
+    expect(await johns.storage.entries('')).toEqual([]);
+  });
+
+  test('out while the session is being restored ends it', async () => {
+    const tab = await openTab(await signedIn());
+    expect(tab.chat.snapshot().status).toBe('restoring');
+    await tab.chat.signOut();
+    expect(tab.chat.snapshot()).toEqual({ status: 'signed_out', me: null, problem: null });
+    expect(tab.wire).toEqual(['> POST /api/logout/']);
+    expect(await tab.storage.entries('')).toEqual([]);
   });
 
   test('in as another user shows nothing of the one before', async () => {
@@ -152,6 +164,19 @@ describe('a token that has expired', () => {
     expect(refreshes(tab)).toBe(1);
   });
 
+  test('is kept, if something else than the server answers the request for a new one', async () => {
+    const john = await signedIn();
+    const { chat, storage } = await openTab(john, {
+      environment: {
+        fetch: async (url) => Response.json({}, { status: url.endsWith('/api/token/refresh/') ? 200 : 401 }),
+      },
+    });
+    await until(() => chat.snapshot().status === 'signed_in');
+    await expect(chat.users()).rejects.toMatchObject({ code: 'server' });
+    expect(chat.snapshot()).toMatchObject({ status: 'signed_in', problem: null });
+    expect(await storage.get(`${SERVER} session`)).toEqual({ access: john.access, refresh: john.refresh });
+  });
+
   test('is not judged by a clock that is an hour off', async () => {
     const { john, conversationId } = await pairInConversation();
     for (const skew of [-HOUR_MS, HOUR_MS]) {
@@ -164,24 +189,9 @@ describe('a token that has expired', () => {
   });
 });
 
-/** john's session ends in another tab. */
-async function ended() {
-  const pair = await openPair();
-  const { johns, john, johnAt } = pair;
-  await johnAt.send('one');
-  const elsewhere = await openTab(john);
-  await until(() => elsewhere.chat.snapshot().status === 'signed_in');
-  await elsewhere.chat.signOut();
-  await until(() => {
-    johns.clock.pass(0);
-    return johnAt.snapshot().connection.status === 'signed_out';
-  });
-  return pair;
-}
-
 describe('a session that was ended elsewhere', () => {
   test('says so, and keeps what is to be sent for whoever signs in again', async () => {
-    const { john, johns, johnAt } = await ended();
+    const { john, johns, johnAt } = await openEnded();
     expect(johns.chat.snapshot()).toMatchObject({ status: 'signed_out', problem: { code: 'signed_out' } });
     expect(texts(johnAt)).toEqual(['one']);
     const sent = johnAt.send('two');
@@ -189,8 +199,19 @@ describe('a session that was ended elsewhere', () => {
     expect(await sent).toMatchObject({ n: 2 });
   });
 
+  test('forgets what is to be sent when its user signs out', async () => {
+    const { johns, johnAt } = await openEnded();
+    const sent = johnAt.send('two');
+    await flush();
+    expect(await johns.storage.entries(`${SERVER} outbox/`)).toHaveLength(1);
+    await johns.chat.signOut();
+    await expect(sent).rejects.toMatchObject({ code: 'signed_out' });
+    await flush();
+    expect(await johns.storage.entries('')).toEqual([]);
+  });
+
   test('leaves it for its user, if another one signs in', async () => {
-    const { john, ray, johns, johnAt } = await ended();
+    const { john, ray, johns, johnAt } = await openEnded();
     const sent = johnAt.send('two');
     await johns.chat.signIn({ email: ray.email, password: PASSWORD });
     await expect(sent).rejects.toMatchObject({ code: 'signed_out' });
@@ -199,6 +220,18 @@ describe('a session that was ended elsewhere', () => {
     await johns.chat.signIn({ email: john.email, password: PASSWORD });
     await until(() => texts(johnAt).length === 2);
     expect(await storedTexts(johnAt.id)).toEqual(['one', 'two']);
+  });
+});
+
+test('an answer that is none of the server is an error that says so', async () => {
+  const { chat } = await openTab(await signedIn(), {
+    environment: { fetch: async () => new Response('<html>Please log in to the WiFi</html>') },
+  });
+  await until(() => chat.snapshot().status === 'signed_in');
+  await expect(chat.users()).rejects.toMatchObject({ name: 'ChatError', code: 'server' });
+  await expect(chat.signIn({ email: 'a@example.org', password: PASSWORD })).rejects.toMatchObject({
+    name: 'ChatError',
+    code: 'server',
   });
 });
 
@@ -228,114 +261,4 @@ test('a server that fails for a minute is waited for, and the connection says so
     return johnAt.snapshot().connection.status === 'online';
   });
   expect(await pending).toMatchObject({ n: 2 });
-});
-
-/** A storage that can be made to fail. */
-function moody(): ChatStorage & { fails: boolean; isSilent: boolean } {
-  const inner = memoryStorage();
-  const state = { fails: false, isSilent: false };
-  const unlessFailing =
-    <Given extends unknown[], Result>(work: (...given: Given) => Promise<Result>) =>
-    async (...given: Given): Promise<Result> => {
-      if (state.isSilent) await new Promise(() => {});
-      if (state.fails) throw new Error('The disk is full.');
-      return work(...given);
-    };
-  return Object.assign(state, {
-    ...inner,
-    durable: true,
-    get: unlessFailing((key: string) => inner.get(key)),
-    set: unlessFailing((key: string, value: unknown) => inner.set(key, value)),
-    delete: unlessFailing((key: string) => inner.delete(key)),
-    entries: unlessFailing((prefix: string) => inner.entries(prefix)),
-  });
-}
-
-/** john's tab, online, with a storage that can be made to fail. */
-async function opened(): Promise<{ john: Person; tab: Tab; storage: ReturnType<typeof moody>; id: string }> {
-  const { john, conversationId } = await pairInConversation();
-  const storage = moody();
-  const tab = await openTab(john, { storage });
-  await online(tab.chat.conversation(conversationId));
-  return { john, tab, storage, id: conversationId };
-}
-
-describe('a storage', () => {
-  test('in memory is not durable, and says so', async () => {
-    const { johnAt } = await openPair();
-    expect(johnAt.snapshot().connection.durable).toBe(false);
-  });
-
-  test('that throws holds nothing up, says so, and is made up for when it works again', async () => {
-    const { tab, storage, id } = await opened();
-    const conversation = tab.chat.conversation(id);
-    expect(conversation.snapshot().connection.durable).toBe(true);
-    storage.fails = true;
-    tab.network.setOnline(false);
-    const sent = conversation.send('Hello');
-    await until(() => !conversation.snapshot().connection.durable);
-    storage.fails = false;
-    tab.clock.pass(500);
-    await until(() => conversation.snapshot().connection.durable);
-    expect((await storage.entries(`${SERVER} outbox/`)).map(([, value]) => value)).toMatchObject([
-      { operation: { text: 'Hello' } },
-    ]);
-    storage.fails = true;
-    tab.network.setOnline(true);
-    tab.clock.pass(10_000);
-    expect(await sent).toMatchObject({ n: 1 });
-  });
-
-  test('that does not answer holds up nothing for longer than two seconds', async () => {
-    const { tab, storage, id } = await opened();
-    storage.isSilent = true;
-    const sent = tab.chat.conversation(id).send('Hello');
-    tab.clock.pass(2000);
-    expect(await sent).toMatchObject({ n: 1 });
-    expect(tab.chat.conversation(id).snapshot().connection.durable).toBe(false);
-  });
-
-  test('that fails at the start is asked again', async () => {
-    const { john, storage, id, tab } = await opened();
-    tab.network.setOnline(false);
-    void tab.chat.conversation(id).send('Hello');
-    await until(() => tab.chat.conversation(id).snapshot().pending.length === 1);
-    for (let i = 0; i < 20; i += 1) await Promise.resolve();
-    tab.kill();
-    storage.fails = true;
-    const next = await openTab(undefined, { storage });
-    await until(() => next.chat.snapshot().status === 'signed_out');
-    storage.fails = false;
-    await until(() => {
-      next.clock.pass(1000);
-      return next.chat.snapshot().me === john.id;
-    });
-    await until(() => texts(next.chat.conversation(id)).length === 1);
-    expect(await storedTexts(id)).toEqual(['Hello']);
-  });
-
-  test('that loses a new token does not lose the session', async () => {
-    const { tab, storage, id } = await opened();
-    anHourLater();
-    storage.fails = true;
-    await tab.chat.users();
-    storage.fails = false;
-    vi.setSystemTime(Date.now() + HOUR_MS);
-    await tab.chat.users();
-    expect(tab.chat.snapshot().status).toBe('signed_in');
-    expect(tab.chat.conversation(id).snapshot().connection.status).not.toBe('signed_out');
-  });
-});
-
-test('a client that was closed refuses everything, and keeps what is to be sent', async () => {
-  const { johnAt, johns } = await openPair();
-  johns.network.setOnline(false);
-  const sent = johnAt.send('Hello');
-  for (let i = 0; i < 20; i += 1) await Promise.resolve();
-  johns.chat.close();
-  await expect(sent).rejects.toMatchObject({ code: 'closed' });
-  await expect(johnAt.send('more')).rejects.toMatchObject({ code: 'closed' });
-  await expect(johnAt.history()).rejects.toMatchObject({ code: 'closed' });
-  expect(await johns.storage.entries(`${SERVER} outbox/`)).toHaveLength(1);
-  expect(johns.clock.next).toBe(undefined);
 });

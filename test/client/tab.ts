@@ -57,21 +57,43 @@ export async function openTab(
   return { chat, network, clock, storage, wire, kill };
 }
 
-/** john's tab, ray's tab, and their conversation in each, both online. */
-export async function openPair(): Promise<{
+export type Pair = {
   john: Person;
   ray: Person;
   johns: Tab;
   rays: Tab;
   johnAt: Conversation;
   rayAt: Conversation;
-}> {
+};
+
+/** john's tab, ray's tab, and their conversation in each, both online. @param storage of john's tab */
+export async function openPair(storage: ChatStorage = memoryStorage()): Promise<Pair> {
   const { john, ray, conversationId } = await pairInConversation();
-  const [johns, rays] = [await openTab(john), await openTab(ray)];
+  const [johns, rays] = [await openTab(john, { storage }), await openTab(ray)];
   const [johnAt, rayAt] = [johns.chat.conversation(conversationId), rays.chat.conversation(conversationId)];
   await online(johnAt);
   await online(rayAt);
   return { john, ray, johns, rays, johnAt, rayAt };
+}
+
+/** The same, in which john has sent one message, and then his session was ended elsewhere. */
+export async function openEnded(storage?: ChatStorage): Promise<Pair> {
+  const pair = await openPair(storage);
+  const { johns, john, johnAt } = pair;
+  await johnAt.send('one');
+  const elsewhere = await openTab(john);
+  await until(() => elsewhere.chat.snapshot().status === 'signed_in');
+  await elsewhere.chat.signOut();
+  await until(() => {
+    johns.clock.pass(0);
+    return johnAt.snapshot().connection.status === 'signed_out';
+  });
+  return pair;
+}
+
+/** How often a tab has tried to connect. */
+export function attempts({ wire }: Tab): number {
+  return wire.filter((line) => line.startsWith('> connect')).length;
 }
 
 /** Looks at a conversation until it is online. */
@@ -97,9 +119,44 @@ export async function until(condition: () => boolean, what: () => unknown = () =
   }
 }
 
+/** Lets everything come about that waits for nothing but promises: what a storage in memory does, and what follows. */
+export async function flush(): Promise<void> {
+  for (let i = 0; i < 100; i += 1) await Promise.resolve();
+}
+
 /** Resolves when everything that a tab's sockets were sent has arrived and was answered. */
 export async function quiet(conversation: Conversation): Promise<void> {
   await conversation.history({ limit: 1 });
+}
+
+const HOUR_MS = 3_600_000;
+
+/** Lets the access tokens expire. To be taken back by `vi.useRealTimers`. */
+export function anHourLater(): void {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + HOUR_MS });
+}
+
+/** A storage that can be made to fail, or not to answer. */
+export type Moody = ChatStorage & { fails: boolean; isSilent: boolean };
+
+export function moodyStorage(): Moody {
+  const inner = memoryStorage();
+  const state = { fails: false, isSilent: false };
+  const unlessFailing =
+    <Given extends unknown[], Result>(work: (...given: Given) => Promise<Result>) =>
+    async (...given: Given): Promise<Result> => {
+      if (state.isSilent) await never();
+      if (state.fails) throw new Error('The disk is full.');
+      return work(...given);
+    };
+  return Object.assign(state, {
+    ...inner,
+    durable: true,
+    get: unlessFailing((key: string) => inner.get(key)),
+    set: unlessFailing((key: string, value: unknown) => inner.set(key, value)),
+    delete: unlessFailing((key: string) => inner.delete(key)),
+    entries: unlessFailing((prefix: string) => inner.entries(prefix)),
+  });
 }
 
 const never = (): Promise<never> => new Promise(() => {});
@@ -113,6 +170,7 @@ function unless(isGone: () => boolean, storage: ChatStorage): ChatStorage {
     set: (key, value) => (isGone() ? never() : storage.set(key, value)),
     delete: (key) => (isGone() ? never() : storage.delete(key)),
     exclusively: (name, work) => storage.exclusively(name, work),
+    ...(storage.watch && { watch: storage.watch.bind(storage) }),
   };
 }
 

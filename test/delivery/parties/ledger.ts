@@ -20,6 +20,7 @@ export class Ledger {
   readonly #recorder: Recorder;
   readonly #operations = new Map<string, Operation[]>();
   readonly #acknowledged = new Map<string, Acknowledged>();
+  readonly #refused = new Set<string>();
 
   constructor(recorder: Recorder) {
     this.#recorder = recorder;
@@ -48,9 +49,9 @@ export class Ledger {
     return this.#acknowledged.get(ref)?.ok;
   }
 
-  /** Whether a ref was refused when it was last asked for. */
+  /** Whether a ref was ever refused: after a restore also one that was acknowledged before. */
   isRefused(ref: string): boolean {
-    return this.#operations.get(ref)?.at(-1)?.outcome?.type === 'refused';
+    return this.#refused.has(ref);
   }
 
   /** A frame has arrived. @param epoch of its socket */
@@ -66,7 +67,10 @@ export class Ledger {
     const outcome = outcomeOf(epoch, frame);
     const open = operations.filter((it) => !it.outcome);
     for (const operation of open) this.#recorder.answered(operation, outcome);
-    if (frame.type === 'error') return;
+    if (frame.type === 'error') {
+      this.#refused.add(ref);
+      return;
+    }
     const last = operations.at(-1);
     const isNews = !before || before.epoch !== epoch;
     const isRepeated = frame.duplicate === true && (isNews || before.isRepeated);
