@@ -157,7 +157,9 @@ export class Session {
     if (this.snapshot.status === 'restoring' || !this.#keeper.has(KEY)) return;
     const kept = await this.#keeper.read(KEY).catch(unreadable);
     if (this.#isClosed || turn !== this.#turn || tokens !== this.#tokens || !this.#keeper.has(KEY)) return;
-    if (!(kept instanceof ChatError)) this.#follow(kept);
+    // Whether the session has ended for this tab too, its own refresh tells.
+    const isToldSoon = this.#refreshing !== null && isEnded(kept);
+    if (!(kept instanceof ChatError) && !isToldSoon) this.#follow(kept);
   }
 
   /** Is as what is kept says. */
@@ -191,7 +193,9 @@ export class Session {
     // Another tab may have signed in or out meanwhile, or, without a common lock, have been faster.
     const after = await this.#kept(own);
     if (this.#tokens !== own) return;
-    if (after !== own) return this.#follow(after);
+    // One that was refused because this one came first takes the session for ended.
+    const isOurs = after === own || (isEnded(after) && answer.status !== 401);
+    if (!isOurs) return this.#follow(after);
     if (answer.status !== 401) return this.#adopt(tokensOf(granted(answer)));
     const { me } = this.snapshot;
     this.#dead = stale;

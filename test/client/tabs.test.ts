@@ -85,6 +85,33 @@ describe('the session of tabs that share a storage', () => {
     for (const { chat } of [one, two]) expect(chat.snapshot().status).toBe('signed_in');
   });
 
+  test('stays theirs without a common lock, if the one that comes too late is answered first', async () => {
+    const storage: ChatStorage = { ...memoryStorage(), exclusively: async () => Promise.reject(new Error('None.')) };
+    const [asked, granted, refused] = [0, 1, 2].map(() => Promise.withResolvers<void>());
+    const first: Environment['fetch'] = async (url, init) => {
+      if (!url.endsWith('/api/token/refresh/')) return poolNetwork.fetch(url, init);
+      await asked?.promise;
+      const answer = await poolNetwork.fetch(url, init);
+      granted?.resolve();
+      await refused?.promise;
+      return answer;
+    };
+    const second = refreshing(async () => {
+      asked?.resolve();
+      await granted?.promise;
+    });
+    const one = await openTab(await signedIn(), { storage, environment: { fetch: first } });
+    const two = await openTab(undefined, { storage, environment: { fetch: second } });
+    for (const { chat } of [one, two]) await until(() => chat.snapshot().status === 'signed_in');
+    anHourLater();
+    const listed = one.chat.users();
+    await expect(two.chat.users()).rejects.toMatchObject({ code: 'signed_out' });
+    refused?.resolve();
+    expect(await listed).toMatchObject({ next: null });
+    await until(() => [one, two].every(({ chat }) => chat.snapshot().status === 'signed_in'));
+    expect(await storage.get(`${SERVER} session`)).toMatchObject({ access: expect.any(String) });
+  });
+
   test('gets a new token though a lock is never given back', async () => {
     const storage: ChatStorage = { ...memoryStorage(), exclusively: async () => new Promise(() => {}) };
     const tab = await openTab(await signedIn(), { storage });
