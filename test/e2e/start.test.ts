@@ -27,6 +27,12 @@ function started(command: Running): Running {
 
 afterEach(() => running?.kill());
 
+/** Removes the project once nothing writes to it any more: the hooks of a group run before those of the file. */
+async function removeProject(): Promise<void> {
+  await running?.kill();
+  rmSync(project, { recursive: true });
+}
+
 const post = async (url: string, body: object) =>
   (await fetch(url, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }))
     .status;
@@ -89,7 +95,7 @@ describe('npm start', () => {
   beforeEach(() => {
     project = copyProject();
   });
-  afterEach(() => rmSync(project, { recursive: true }));
+  afterEach(removeProject);
 
   it('passes --persist-to=DIR and --config on to the migrations and the server', async () => {
     const config = readFileSync(join(project, 'wrangler.toml'), 'utf8');
@@ -163,7 +169,7 @@ describe('a production configuration', () => {
   beforeEach(() => {
     project = copyProject();
   });
-  afterEach(() => rmSync(project, { recursive: true }));
+  afterEach(removeProject);
 
   it.each([
     ['no secret', undefined, 'JWT_SECRET is missing'],
