@@ -46,7 +46,7 @@ export function expected<Body>(body: unknown, isExpected: (body: unknown) => bod
 }
 
 /** What a refusal says. */
-export function problemOf({ status, headers, body }: HttpAnswer): ChatError {
+function problemOf({ status, headers, body }: HttpAnswer): ChatError {
   const { detail, code, msg, ...fields } = (typeof body === 'object' && body !== null ? body : {}) as Record<
     string,
     unknown

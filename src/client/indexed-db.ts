@@ -9,7 +9,10 @@ export function defaultStorage(): ChatStorage {
 export function indexedDbStorage(name = 'edge-chat'): ChatStorage {
   const inThisTab = mutex();
   let opened: Promise<Database> | undefined;
-  const channel = (): Channel => new (globalThis as unknown as BrowserGlobals).BroadcastChannel(name);
+  const channel = (): Channel => {
+    const { BroadcastChannel } = browser();
+    return new BroadcastChannel(name);
+  };
   const tellOthers = (key: string): void => {
     const others = channel();
     // eslint-disable-next-line unicorn/require-post-message-target-origin -- a channel has none
@@ -58,7 +61,7 @@ export function indexedDbStorage(name = 'edge-chat'): ChatStorage {
       tellOthers(key);
     },
     entries: async (prefix) => {
-      const { IDBKeyRange } = globalThis as unknown as BrowserGlobals;
+      const { IDBKeyRange } = browser();
       const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`);
       // Of one moment: a key that another tab deletes in between would leave the lists of different lengths.
       const transaction = await begin('readonly');
@@ -71,7 +74,7 @@ export function indexedDbStorage(name = 'edge-chat'): ChatStorage {
       return keys.result.map((key, index) => [key, values.result[index]]);
     },
     exclusively: (what, work) => {
-      const { locks } = (globalThis as unknown as BrowserGlobals).navigator;
+      const { locks } = browser().navigator;
       // Only pages that came over TLS or from this machine have locks. Without them a tab excludes itself only.
       return locks ? locks.request(`${name}/${what}`, work) : inThisTab(what, work);
     },
@@ -85,8 +88,14 @@ export function indexedDbStorage(name = 'edge-chat'): ChatStorage {
 
 const STORE = 'values';
 
+/** What pages have, and the runtimes whose types this file is checked with lack. */
+function browser(): BrowserGlobals {
+  // Their own types cannot be used: those of Workers name some of the same things otherwise.
+  return globalThis as unknown as BrowserGlobals;
+}
+
 async function open(name: string, onClosed: () => void): Promise<Database> {
-  const { indexedDB } = globalThis as unknown as BrowserGlobals;
+  const { indexedDB } = browser();
   const request = indexedDB.open(name, 1);
   return new Promise((resolve, reject) => {
     request.addEventListener('upgradeneeded', () => void request.result.createObjectStore(STORE));
@@ -103,7 +112,7 @@ async function open(name: string, onClosed: () => void): Promise<Database> {
   });
 }
 
-// The part of IndexedDB and of Web Locks that is used here: only pages have the types of the whole.
+// The part of IndexedDB, of channels and of Web Locks that is used here: only pages have the types of the whole.
 
 type Listening = { addEventListener(type: string, listener: () => void): void };
 type Request<Result> = Listening & { readonly result: Result; readonly error: Error };
