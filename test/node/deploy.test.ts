@@ -217,6 +217,8 @@ describe('npm run deploy with the real wrangler', () => {
         { name: 'DB', type: 'd1', id },
       ]),
     );
+    expect(api.assets).toEqual([expect.arrayContaining(['/favicon.svg', '/robots.txt'])]);
+    expect(api.assets.flat()).not.toContain('/_headers');
     const secret = api.uploads[0]?.find(({ name }) => name === 'JWT_SECRET')?.text ?? '';
     expect(first.output).not.toContain(secret);
     expect(readdirSync(logs).length).toBeGreaterThan(0);

@@ -17,6 +17,8 @@ export type CloudflareApi = {
   sql: string[];
   /** The bindings of each upload of the Worker. */
   uploads: Binding[][];
+  /** The paths of the files of each upload. */
+  assets: string[][];
   /** Requests that it has no answer for. */
   unknown: string[];
   [Symbol.asyncDispose](): Promise<void>;
@@ -26,6 +28,7 @@ export async function cloudflareApi(): Promise<CloudflareApi> {
   const databases: CloudflareApi['databases'] = [];
   const sql: string[] = [];
   const uploads: Binding[][] = [];
+  const assets: string[][] = [];
   const unknown: string[] = [];
   const noWorker = new ApiError(10007, 'This Worker does not exist on your account.');
 
@@ -59,6 +62,11 @@ export async function cloudflareApi(): Promise<CloudflareApi> {
         : noWorker,
     [`GET ${WORKER}/deployments`]: ifDeployed({ deployments: [] }),
     [`GET ${WORKER}/settings`]: ifDeployed({ bindings: [] }),
+    [`POST ${WORKER}/assets-upload-session`]: (body) => {
+      assets.push(Object.keys((JSON.parse(body) as { manifest: object }).manifest).toSorted());
+      // An account that has files of these hashes is sent none again.
+      return { jwt: 'a-completion-token', buckets: [] };
+    },
     [`PUT ${WORKER}`]: upload,
     [`POST ${WORKER}/versions`]: upload,
     [`POST ${WORKER}/deployments`]: () => ({ id: 'd' }),
@@ -98,6 +106,7 @@ export async function cloudflareApi(): Promise<CloudflareApi> {
     databases,
     sql,
     uploads,
+    assets,
     unknown,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
