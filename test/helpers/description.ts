@@ -30,6 +30,7 @@ export function describedBy(description: Description, { method, path, status, bo
   matches(described?.content?.['application/json']?.schema ?? {}, described !== undefined);
 }
 
-function templatePattern(template: string): RegExp {
+/** The paths that a template such as `/api/users/{id}/chat/` stands for. */
+export function templatePattern(template: string): RegExp {
   return new RegExp(`^${template.replace(/\{[^}]+\}/g, '[^/]+').replace(/\/$/, '/?')}$`);
 }

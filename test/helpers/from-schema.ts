@@ -8,6 +8,7 @@ export type JsonSchema = {
   anyOf?: JsonSchema[];
   type?: string;
   format?: string;
+  pattern?: string;
   minLength?: number;
   maxLength?: number;
   minimum?: number;
@@ -29,14 +30,18 @@ export function valuesOf(schema: JsonSchema, named: Record<string, JsonSchema>):
   if (schema.enum) return fc.constantFrom(...schema.enum);
   if (schema.anyOf) return fc.oneof(...schema.anyOf.map((one) => valuesOf(one, named)));
   switch (schema.type) {
+    case undefined:
+      return anyJson;
     case 'null':
       return fc.constant(null);
     case 'boolean':
       return fc.boolean();
     case 'integer':
       return wholeNumbers(schema);
+    case 'number':
+      return fc.oneof(wholeNumbers({ minimum: 0, maximum: 5 }), fc.double({ noDefaultInfinity: true, noNaN: true }));
     case 'string':
-      return schema.format === 'uuid' ? fc.uuid() : strings(schema);
+      return strings(schema);
     case 'array':
       return fc.array(valuesOf(schema.items ?? {}, named), { maxLength: 5 });
     case 'object':
@@ -51,7 +56,10 @@ function wholeNumbers({ minimum = Number.MIN_SAFE_INTEGER, maximum = Number.MAX_
   return fc.oneof(fc.integer(small), fc.integer({ min: minimum, max: maximum }), fc.constant(maximum));
 }
 
-function strings({ minLength = 0, maxLength = 100 }: JsonSchema) {
+function strings({ minLength = 0, maxLength = 100, pattern, format }: JsonSchema) {
+  if (format === 'uuid') return fc.uuid();
+  if (format === 'email') return fc.emailAddress();
+  if (pattern !== undefined) return fc.stringMatching(new RegExp(pattern));
   return fc.oneof(
     fc.string({ unit: 'binary', minLength, maxLength }),
     fc.string({ unit: 'grapheme-ascii', minLength, maxLength }),

@@ -7,16 +7,19 @@ import { dumpTables } from './tables.ts';
 /** A request that means no good. */
 export type Hostile = { method?: string; path: string; headers?: Record<string, string>; body?: BodyInit };
 
-/** What refutes a property: the smallest input, with the seed and the path that repeat it; undefined if nothing does. */
+/**
+ * What refutes a property: the smallest input, what went wrong with it, and the seed and the path that repeat it;
+ * undefined if nothing does.
+ */
 export async function refutation<T>(
   property: fc.IAsyncProperty<T>,
   runs: fc.Parameters<T> = { numRuns: 200 },
 ): Promise<string | undefined> {
-  return fc.asyncDefaultReportMessage(await fc.check(property, runs));
+  return fc.asyncDefaultReportMessage(await fc.check(property, { includeErrorInReport: true, ...runs }));
 }
 
 /** Sends a request. The runtime refuses to make some: then there is nothing to be tried. */
-async function send({ method = 'GET', path, headers = {}, body }: Hostile) {
+export async function send({ method = 'GET', path, headers = {}, body }: Hostile) {
   const withBody = body !== undefined && method !== 'GET' && method !== 'HEAD';
   let request: Request | undefined;
   try {
@@ -30,7 +33,7 @@ async function send({ method = 'GET', path, headers = {}, body }: Hostile) {
   const text = answer.webSocket ? '' : await answer.text();
   answer.webSocket?.accept();
   answer.webSocket?.close();
-  return { status: answer.status, text };
+  return { status: answer.status, headers: answer.headers, text };
 }
 
 /**
