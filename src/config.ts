@@ -16,9 +16,13 @@ export const REFRESH_REUSE_GRACE_S = 10;
 export const ISSUED_AT_TOLERANCE_S = 10;
 /** Bytes. HS256 wants a key no shorter than its hash (RFC 7518, 3.2). */
 export const JWT_SECRET_MIN_BYTES = 32;
-/** Expired sessions, and as many refresh tokens, that one run of the cron trigger deletes: a backlog must not time out. */
-export const EXPIRED_ROWS_PER_RUN = 1000;
-/** Characters of `User-Agent` kept with a session, enough to tell devices apart. */
+/** Rows that have expired and that one statement deletes: a backlog must not time out. */
+export const EXPIRED_ROWS_PER_PORTION = 1000;
+/** Portions that one run takes, of expired rows as of notices: it must end before the next one starts. */
+export const PORTIONS_PER_RUN = 20;
+/** Live sessions of one user: more than anybody has devices. A further login ends the one that was used longest ago. */
+export const SESSIONS_PER_USER = 100;
+/** Characters of `User-Agent` kept with a session or an event, enough to tell devices apart. */
 export const USER_AGENT_MAX_LENGTH = 200;
 
 // Requests
@@ -95,12 +99,65 @@ export const FULL_RETRY_MS = 30_000;
 /** Changed rows beyond which a cursor gets the newest page instead (*): most of them would never be looked at. */
 export const RESUME_ROWS = 1000;
 
+/** Wrong passwords for one account from one address (*) in LOGIN_PERIOD_S: a person who does not remember it well. */
+export const LOGIN_ATTEMPTS = 5;
+/** Seconds in which all LOGIN_ATTEMPTS come back; one of them after its share. */
+export const LOGIN_PERIOD_S = 5 * 60;
+/**
+ * Wrong passwords for one account (*) in an hour, from all addresses where nobody has signed in to it: guessing that is
+ * spread over many machines. More than one machine may try, so that none can keep the account's user out alone.
+ */
+export const LOGIN_ATTEMPTS_PER_HOUR = 100;
+/** Seconds for which an address counts as one where an account's user signs in. */
+export const KNOWN_NETWORK_LIFETIME_S = 90 * 24 * 60 * 60;
+/** Accounts made from one address (*) in a day: a school behind one address, not a machine that makes accounts. */
+export const REGISTRATIONS_PER_DAY = 300;
+/** Conversations that one user may begin (*) in a day: more than anybody greets. */
+export const CONVERSATIONS_PER_DAY = 200;
+/** Mails to one address (*) in an hour, of all kinds that somebody can ask for. */
+export const MAILS_PER_HOUR = 5;
+/** Changes of a user's name, address or blocks (*) in an hour: each is told to conversations. */
+export const PROFILE_CHANGES_PER_HOUR = 60;
+/** Seconds of the windows of the rate-limit bindings in wrangler.toml. */
+export const ADDRESS_PERIOD_S = 60;
+/** Users that somebody may have blocked. */
+export const BLOCKS_MAX = 1000;
+
+// Mail
+
+/** Seconds for which the link of a password reset is good: time to find the mail, not to forget it. */
+export const RESET_LINK_LIFETIME_S = 60 * 60;
+/** Seconds for which the link that verifies an e-mail address is good. */
+export const VERIFICATION_LINK_LIFETIME_S = 3 * 24 * 60 * 60;
+/** Milliseconds that an HTTP mail provider may take. */
+export const MAIL_TIMEOUT_MS = 10_000;
+/** Mails that the mailbox of development keeps. */
+export const DEV_MAILBOX_MAX = 100;
+
+// The security log
+
+/** Seconds for which events are kept. */
+export const SECURITY_EVENT_LIFETIME_S = 90 * 24 * 60 * 60;
+/** Newest events of one user that are kept of those that others can cause, so that nobody fills the log of another. */
+export const FOREIGN_EVENTS_PER_USER = 500;
+
 // Notices
 
-/** Notices that one run of the cron trigger redelivers: it must end before the next one starts. */
-export const NOTICES_PER_RUN = 500;
+/** Notices that are read at once. */
+export const NOTICES_PER_PORTION = 500;
 /** Conversations told at the same time by one Worker, so that a long list does not flood the account's objects. */
-export const NOTICE_CONCURRENCY = 20;
+export const NOTICE_CONCURRENCY = 50;
+/** Milliseconds after which a call that hangs is given up: those behind it must not wait. */
+export const NOTICE_TIMEOUT_MS = 5000;
+/** Calls to one object before a notice is left to the cron trigger. */
+export const NOTICE_ATTEMPTS = 2;
+/** Milliseconds between them: an object that failed once is a new one by then. */
+export const NOTICE_RETRY_MS = 100;
+
+// Operating
+
+/** Seconds for which a key of the operator opens their routes: one command. */
+export const OPERATOR_KEY_LIFETIME_S = 60;
 
 // Passwords
 

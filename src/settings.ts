@@ -1,8 +1,14 @@
 import { env } from 'cloudflare:workers';
 import {
+  CONVERSATIONS_PER_DAY,
   JWT_SECRET_MIN_BYTES,
+  LOGIN_ATTEMPTS,
+  LOGIN_ATTEMPTS_PER_HOUR,
+  MAILS_PER_HOUR,
+  PROFILE_CHANGES_PER_HOUR,
   RATE_BURST,
   RATE_PER_SECOND,
+  REGISTRATIONS_PER_DAY,
   RESUME_ROWS,
   SOCKETS_PER_CONVERSATION,
   SOCKETS_PER_USER,
@@ -26,7 +32,26 @@ export type Settings = {
   readonly socketsPerConversation: number;
   /** A cursor behind which more rows have changed gets a snapshot. */
   readonly resumeRows: number;
+  /** Wrong passwords for one account from one address, in LOGIN_PERIOD_S. */
+  readonly loginAttempts: number;
+  /** Wrong passwords for one account from all addresses where nobody has signed in to it. */
+  readonly loginAttemptsPerHour: number;
+  /** Of one address. */
+  readonly registrationsPerDay: number;
+  /** Of one user. */
+  readonly conversationsPerDay: number;
+  /** To one address. */
+  readonly mailsPerHour: number;
+  /** Of one user. */
+  readonly profileChangesPerHour: number;
+  /** How this deployment sends mail; undefined if it does not. */
+  readonly mail: MailSettings | undefined;
 };
+
+/** How mail is sent, and from whom. In development none is: see `mail/mailbox.ts`. */
+export type MailSettings = { readonly from: string } & (
+  { readonly by: 'binding' } | { readonly by: 'http'; readonly url: string; readonly key: string }
+);
 
 /** The variables and secrets that {@link readSettings} reads. All may be absent: a deployment may be wrong. */
 export type SettingsSource = {
@@ -39,6 +64,17 @@ export type SettingsSource = {
   SOCKETS_PER_USER?: string | undefined;
   SOCKETS_PER_CONVERSATION?: string | undefined;
   RESUME_ROWS?: string | undefined;
+  LOGIN_ATTEMPTS?: string | undefined;
+  LOGIN_ATTEMPTS_PER_HOUR?: string | undefined;
+  REGISTRATIONS_PER_DAY?: string | undefined;
+  CONVERSATIONS_PER_DAY?: string | undefined;
+  MAILS_PER_HOUR?: string | undefined;
+  PROFILE_CHANGES_PER_HOUR?: string | undefined;
+  MAIL_FROM?: string | undefined;
+  MAIL_URL?: string | undefined;
+  MAIL_API_KEY?: string | undefined;
+  /** A binding: Cloudflare's e-mail sending. */
+  EMAIL?: unknown;
 };
 
 /**
@@ -80,7 +116,35 @@ export function readSettings(source: SettingsSource): Settings {
       SOCKETS_PER_CONVERSATION,
     ),
     resumeRows: readLimit('RESUME_ROWS', source.RESUME_ROWS, RESUME_ROWS),
+    loginAttempts: readLimit('LOGIN_ATTEMPTS', source.LOGIN_ATTEMPTS, LOGIN_ATTEMPTS),
+    loginAttemptsPerHour: readLimit('LOGIN_ATTEMPTS_PER_HOUR', source.LOGIN_ATTEMPTS_PER_HOUR, LOGIN_ATTEMPTS_PER_HOUR),
+    registrationsPerDay: readLimit('REGISTRATIONS_PER_DAY', source.REGISTRATIONS_PER_DAY, REGISTRATIONS_PER_DAY),
+    conversationsPerDay: readLimit('CONVERSATIONS_PER_DAY', source.CONVERSATIONS_PER_DAY, CONVERSATIONS_PER_DAY),
+    mailsPerHour: readLimit('MAILS_PER_HOUR', source.MAILS_PER_HOUR, MAILS_PER_HOUR),
+    profileChangesPerHour: readLimit(
+      'PROFILE_CHANGES_PER_HOUR',
+      source.PROFILE_CHANGES_PER_HOUR,
+      PROFILE_CHANGES_PER_HOUR,
+    ),
+    mail: readMail(source),
   };
+}
+
+function readMail({
+  EMAIL,
+  MAIL_FROM: from,
+  MAIL_URL: url,
+  MAIL_API_KEY: key,
+}: SettingsSource): MailSettings | undefined {
+  if (EMAIL === undefined && !url && !key) return undefined;
+  if (!from) throw new Error('MAIL_FROM is missing. Set it to the address that mail comes from.');
+  if (EMAIL !== undefined) return { by: 'binding', from };
+  if (!url || !key) throw new Error('An HTTP mail provider takes both MAIL_URL and the secret MAIL_API_KEY. Set both.');
+  const { protocol, hostname } = URL.parse(url) ?? {};
+  if (protocol !== 'https:' && hostname !== 'localhost') {
+    throw new Error(`MAIL_URL is ${JSON.stringify(url)}. Set it to an https: address, since the key travels with it.`);
+  }
+  return { by: 'http', url, key, from };
 }
 
 function readLimit(name: string, text: string | undefined, standard: number): number {

@@ -1,5 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { RATE_BURST, RATE_PER_SECOND, RESUME_ROWS, SOCKETS_PER_CONVERSATION, SOCKETS_PER_USER } from '../src/config.ts';
+import {
+  CONVERSATIONS_PER_DAY,
+  LOGIN_ATTEMPTS,
+  LOGIN_ATTEMPTS_PER_HOUR,
+  MAILS_PER_HOUR,
+  PROFILE_CHANGES_PER_HOUR,
+  RATE_BURST,
+  RATE_PER_SECOND,
+  REGISTRATIONS_PER_DAY,
+  RESUME_ROWS,
+  SOCKETS_PER_CONVERSATION,
+  SOCKETS_PER_USER,
+} from '../src/config.ts';
 import { readSettings, type Settings, type SettingsSource } from '../src/settings.ts';
 
 const SECRET = 'b1946ac92492d2347c6235b4d2611184';
@@ -141,6 +153,12 @@ describe('the limits that a deployment may set', () => {
     ['SOCKETS_PER_USER', 'socketsPerUser', SOCKETS_PER_USER],
     ['SOCKETS_PER_CONVERSATION', 'socketsPerConversation', SOCKETS_PER_CONVERSATION],
     ['RESUME_ROWS', 'resumeRows', RESUME_ROWS],
+    ['LOGIN_ATTEMPTS', 'loginAttempts', LOGIN_ATTEMPTS],
+    ['LOGIN_ATTEMPTS_PER_HOUR', 'loginAttemptsPerHour', LOGIN_ATTEMPTS_PER_HOUR],
+    ['REGISTRATIONS_PER_DAY', 'registrationsPerDay', REGISTRATIONS_PER_DAY],
+    ['CONVERSATIONS_PER_DAY', 'conversationsPerDay', CONVERSATIONS_PER_DAY],
+    ['MAILS_PER_HOUR', 'mailsPerHour', MAILS_PER_HOUR],
+    ['PROFILE_CHANGES_PER_HOUR', 'profileChangesPerHour', PROFILE_CHANGES_PER_HOUR],
   ];
   const STANDARD = Object.fromEntries(LIMITS.map(([, key, standard]) => [key, standard]));
 
@@ -184,5 +202,74 @@ describe('the limits that a deployment may set', () => {
         `${name} is ${JSON.stringify(text)}. Set it to a whole number of at least 1, or leave it out.`,
       );
     });
+  });
+});
+
+const mail = (source: SettingsSource) => readSettings({ ...PRODUCTION, ...source }).mail;
+
+describe('mail', () => {
+  const FROM = 'Chat <no-reply@example.org>';
+  const HTTP = { MAIL_FROM: FROM, MAIL_URL: 'https://api.example.org/emails', MAIL_API_KEY: 'a-secret-key' };
+  const EMAIL = { send: () => undefined };
+
+  it.each([
+    {},
+    { MAIL_FROM: FROM },
+    { MAIL_FROM: '', MAIL_URL: '', MAIL_API_KEY: '' },
+    { MAIL_FROM: FROM, MAIL_URL: '', MAIL_API_KEY: undefined },
+  ])('is not sent where no way is named: %j', (source) => {
+    expect(mail(source)).toBeUndefined();
+  });
+
+  it('goes by the binding, if there is one', () => {
+    expect(mail({ EMAIL, MAIL_FROM: FROM })).toEqual({ by: 'binding', from: FROM });
+    expect(mail({ EMAIL, ...HTTP })).toEqual({ by: 'binding', from: FROM });
+  });
+
+  it('goes by an HTTP provider, if an address and a key are named', () => {
+    expect(mail(HTTP)).toEqual({ by: 'http', from: FROM, url: HTTP.MAIL_URL, key: HTTP.MAIL_API_KEY });
+  });
+
+  it.each<[string, SettingsSource]>([
+    ['the binding', { EMAIL }],
+    ['an address', { ...HTTP, MAIL_FROM: undefined }],
+    ['an empty sender', { ...HTTP, MAIL_FROM: '' }],
+    ['only an address', { MAIL_URL: HTTP.MAIL_URL }],
+    ['only a key', { MAIL_API_KEY: HTTP.MAIL_API_KEY }],
+  ])('is refused without a sender, with what to do: %s', (_, source) => {
+    expect(() => mail(source)).toThrow('MAIL_FROM is missing. Set it to the address that mail comes from.');
+  });
+
+  it.each([{ MAIL_URL: undefined }, { MAIL_URL: '' }, { MAIL_API_KEY: undefined }, { MAIL_API_KEY: '' }])(
+    'is refused with half of an HTTP provider, with what to do: %j',
+    (missing) => {
+      expect(() => mail({ ...HTTP, ...missing })).toThrow(
+        'An HTTP mail provider takes both MAIL_URL and the secret MAIL_API_KEY. Set both.',
+      );
+    },
+  );
+
+  it.each([
+    'http://api.example.org/emails',
+    'http://localhost.example.org/emails',
+    'api.example.org',
+    'ftp://api.example.org',
+    'not an address',
+  ])('is refused if the key would travel in the clear, with what to do: %j', (MAIL_URL) => {
+    expect(() => mail({ ...HTTP, MAIL_URL })).toThrow(
+      `MAIL_URL is ${JSON.stringify(MAIL_URL)}. Set it to an https: address, since the key travels with it.`,
+    );
+  });
+
+  it('may go to a provider on this machine', () => {
+    expect(mail({ ...HTTP, MAIL_URL: 'http://localhost:8025/emails' })).toMatchObject({ by: 'http' });
+  });
+
+  it('never repeats the key in a message', () => {
+    for (const wrong of [{ MAIL_FROM: '' }, { MAIL_URL: '' }, { MAIL_URL: 'http://api.example.org' }]) {
+      expect(() => mail({ ...HTTP, ...wrong })).toThrow(
+        expect.objectContaining({ message: expect.not.stringContaining(HTTP.MAIL_API_KEY) }),
+      );
+    }
   });
 });

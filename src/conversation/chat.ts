@@ -22,7 +22,7 @@ import type { Attachment, Cursor } from './connection.ts';
 import { FanOut } from './fan-out.ts';
 import { Presence } from './presence.ts';
 import { frameTokens, RateLimit, requestTokens } from './rate-limit.ts';
-import { answer, appendMessage, canResume, mark, type Mark, type Request } from './rules.ts';
+import { answer, appendMessage, canResume, mark, whyNotAvailable, type Mark, type Request } from './rules.ts';
 import type { Sockets } from './sockets.ts';
 import { ConversationStore, type Changes } from './store.ts';
 import { Typing } from './typing.ts';
@@ -78,7 +78,7 @@ export class Chat {
         typing_interval_ms: TYPING_REPEAT_MS,
         typing_lifetime_ms: TYPING_LIFETIME_MS,
       },
-      ...this.presence.now(),
+      ...this.presence.now(userId),
       resumed,
       ...(!resumed && { snapshot: this.store.snapshot() }),
     };
@@ -143,6 +143,8 @@ export class Chat {
         this.#sockets.send(socket, INVALID_RECIPIENT);
         return this.#sockets.close(socket, CLOSE.normal, INVALID_RECIPIENT);
       case 'message': {
+        const reason = whyNotAvailable(this.store, userId);
+        if (reason !== undefined) return this.#sockets.send(socket, `Error: ${reason}`);
         const message = { sender_id: userId, ref: null, text: frame.message, now };
         this.store.transaction(() => appendMessage(this.store, message));
         this.#tellPlain(frame);
@@ -178,7 +180,9 @@ export class Chat {
   #setTyping(userId: string, on: boolean, now: number): ServerFrameOf<'error'> | undefined {
     const { tell, wait } = this.#typing.set(userId, on, now);
     if (wait !== undefined) return tooFast(undefined, wait);
-    if (tell) this.#sockets.tellOthers(userId, encodeFrame({ type: 'typing', user_id: userId, on }));
+    if (tell && !this.store.isBlocked) {
+      this.#sockets.tellOthers(userId, encodeFrame({ type: 'typing', user_id: userId, on }));
+    }
     return undefined;
   }
 

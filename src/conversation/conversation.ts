@@ -128,15 +128,16 @@ export class Conversation extends DurableObject<Env> {
   async notify(known: ConversationVersion, { ended_sessions }: ConversationNotice): Promise<void> {
     // Sessions first: they need nothing from the directory, which may fail.
     const { store } = this.#wake();
-    store.forgetEndedSessions(Date.now());
+    const now = Date.now();
+    store.forgetEndedSessions(now);
     for (const { session_id, remember_until } of ended_sessions) {
-      store.rememberEndedSession(session_id, remember_until);
+      if (remember_until > now) store.rememberEndedSession(session_id, remember_until);
       // Those too that are closing after a message to oneself: their frames still count.
       for (const socket of this.ctx.getWebSockets(tags.session(session_id))) {
         this.#sockets.close(socket, CLOSE.sessionEnded, 'The session has ended.');
       }
     }
-    this.#updatePresence(Date.now());
+    this.#updatePresence(now);
     await this.#upToDate(known);
   }
 
@@ -209,7 +210,7 @@ export class Conversation extends DurableObject<Env> {
     if (!store.isBehind(known)) return chat;
     const list = await listMembers(directory(this.env.DB), this.#id);
     if (!list) throw new Error('The directory does not know the conversation any more.');
-    const { epoch } = store;
+    const { epoch, isBlocked } = store;
     store.applyMembers(list);
     for (const { socket, attachment } of this.#sockets.open()) {
       if (!store.member(attachment.user_id)) {
@@ -218,6 +219,7 @@ export class Conversation extends DurableObject<Env> {
         this.#sockets.close(socket, CLOSE.restarted, 'The history was replaced. Connect again.');
       }
     }
+    if (store.isBlocked !== isBlocked) chat.presence.blockChanged(Date.now());
     chat.membersChanged(Date.now());
     return chat;
   }

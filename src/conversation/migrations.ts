@@ -79,6 +79,10 @@ const MIGRATIONS: readonly string[] = [
   ) WITHOUT ROWID;
   ALTER TABLE members ADD COLUMN last_seen INTEGER;
   `,
+  // members.has_blocked: no part of the row that clients see either, so that nobody learns who blocks them.
+  `
+  ALTER TABLE members ADD COLUMN has_blocked INTEGER NOT NULL DEFAULT 0;
+  `,
 ];
 
 /**

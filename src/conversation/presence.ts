@@ -32,8 +32,9 @@ export class Presence {
     return this.#online.has(userId);
   }
 
-  /** For a `welcome`: who is here, and when the others were last seen. */
-  now(): { online: string[]; last_seen: Record<string, number> } {
+  /** For someone's `welcome`: who is here, and when the others were last seen. */
+  now(userId: string): { online: string[]; last_seen: Record<string, number> } {
+    if (this.#store.isBlocked) return { online: [...this.#online].filter((id) => id === userId), last_seen: {} };
     const away = this.#store.allMembers().filter(({ user_id, left_at }) => left_at === null && !this.isOnline(user_id));
     return {
       online: [...this.#online],
@@ -60,6 +61,11 @@ export class Presence {
       const isClosed = closed !== undefined && userId === attachment?.user_id;
       this.#went(userId, at ?? (isClosed ? this.#lastSeenAtClose({ socket: closed, attachment }, now) : now));
     }
+  }
+
+  /** Where one has blocked the other, neither sees whether the other is here. To be called when that has changed. */
+  blockChanged(now: number): void {
+    for (const userId of this.#online) this.#send(userId, this.#store.isBlocked ? now : null);
   }
 
   /** A connection that fell silent long ago may be closed at last by the network: its user was not here until now. */
@@ -106,7 +112,11 @@ export class Presence {
     }
   }
 
-  #tell(user_id: string, last_seen: number | null): void {
+  #tell(userId: string, lastSeen: number | null): void {
+    if (!this.#store.isBlocked) this.#send(userId, lastSeen);
+  }
+
+  #send(user_id: string, last_seen: number | null): void {
     const frame = encodeFrame({ type: 'presence', user_id, online: last_seen === null, last_seen });
     this.#sockets.tellOthers(user_id, frame);
   }

@@ -68,7 +68,20 @@ function operate(store: ConversationStore, userId: string, operation: Operation,
   });
 }
 
+/** Why a member may not write in a direct conversation, in words for them; undefined if they may. */
+export function whyNotAvailable(store: ConversationStore, userId: string): string | undefined {
+  const others = store.allMembers().filter(({ user_id }) => user_id !== userId);
+  if (others.length > 0 && others.every(({ left_at }) => left_at !== null)) return 'This user is not available.';
+  if (!store.isBlocked) return undefined;
+  // Who was blocked as well learns no more than otherwise.
+  const isOwn = store.allMembers().every((it) => (it.user_id === userId ? it.has_blocked === 1 : it.has_blocked === 0));
+  return isOwn ? 'You have blocked this user. Unblock them to write to them.' : 'This user is not available.';
+}
+
 function perform(store: ConversationStore, userId: string, operation: Operation, now: number): Outcome {
+  // Taking back what one has said is always possible. Everything else reaches the other member.
+  const reason = operation.type === 'delete' ? undefined : whyNotAvailable(store, userId);
+  if (reason !== undefined) return errorFrame('not_available', reason, { ref: operation.ref });
   if (operation.type === 'send') return send(store, userId, operation, now);
   const message = store.message(operation.n);
   const { ref } = operation;

@@ -9,8 +9,11 @@ import { bytesOfMember, bytesOfMessage, takeWithin } from './page.ts';
 /** A message as stored: as clients see it, but for its reactions. Times are milliseconds since 1970. */
 export type StoredMessage = Omit<MessageRow, 'reactions'>;
 
-/** A member as stored: as clients see them, and when they were last seen, in milliseconds since 1970. */
-export type StoredMember = MemberRow & { last_seen: number | null };
+/**
+ * A member as stored: as clients see them, when they were last seen, in milliseconds since 1970, and whether (1 or 0)
+ * they have blocked the other member of a direct conversation.
+ */
+export type StoredMember = MemberRow & { last_seen: number | null; has_blocked: number };
 
 /** A message to append: who, what, and the sender's own id for it, if there is one. */
 export type NewMessage = {
@@ -95,6 +98,11 @@ export class ConversationStore {
     return [...this.#members.values()];
   }
 
+  /** Whether one member of a direct conversation has blocked the other. */
+  get isBlocked(): boolean {
+    return this.allMembers().some(({ has_blocked }) => has_blocked === 1);
+  }
+
   /** Takes over the directory's members, unless it knows as much already. Every row that changes takes the next rev. */
   applyMembers(list: MemberList): void {
     if (!this.isBehind(list)) return;
@@ -103,6 +111,11 @@ export class ConversationStore {
         for (const member of list.members) {
           const known = this.#members.get(member.user_id);
           if (!known || differs(known, member)) this.#writeMember(member);
+          // Without a rev: that would tell the one who is blocked.
+          const hasBlocked = member.has_blocked ? 1 : 0;
+          if ((known?.has_blocked ?? 0) !== hasBlocked) {
+            this.#sql.exec('UPDATE members SET has_blocked = ? WHERE user_id = ?', hasBlocked, member.user_id);
+          }
         }
       }
       this.#sql.exec(
@@ -132,7 +145,7 @@ export class ConversationStore {
 
   /** Notes when a member was last seen, unless they were seen later. It is no part of the row that clients have. */
   setLastSeen(userId: string, at: number): void {
-    const member = this.#members.get(userId);
+    const member = this.member(userId);
     if (!member || at <= (member.last_seen ?? 0)) return;
     this.#sql.exec('UPDATE members SET last_seen = ? WHERE user_id = ?', at, userId);
     this.#keep({ ...member, last_seen: at });
@@ -369,7 +382,8 @@ export class ConversationStore {
     this.#sql.exec(
       `INSERT INTO members (user_id, rev, role, first_name, last_name, left_at) VALUES (?, ?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET rev = excluded.rev, role = excluded.role, first_name = excluded.first_name,
-         last_name = excluded.last_name, left_at = excluded.left_at`,
+         last_name = excluded.last_name, left_at = excluded.left_at,
+         last_seen = CASE WHEN excluded.left_at IS NULL THEN last_seen END`,
       member.user_id,
       this.#nextRev(),
       member.role,
@@ -400,7 +414,7 @@ export class ConversationStore {
   }
 }
 
-function toMemberRow({ last_seen: _last_seen, ...row }: StoredMember): MemberRow {
+function toMemberRow({ last_seen: _last_seen, has_blocked: _has_blocked, ...row }: StoredMember): MemberRow {
   return row;
 }
 

@@ -58,18 +58,24 @@ export async function findAdmission(
 
 const standing = {
   is_active: users.is_active,
+  deleted_at: users.deleted_at,
   session_ended_at: sessions.ended_at,
   session_expires_at: sessions.expires_at,
 };
 
-type Standing = { is_active: boolean; session_ended_at: number | null; session_expires_at: number | null };
+type Standing = {
+  is_active: boolean;
+  deleted_at: number | null;
+  session_ended_at: number | null;
+  session_expires_at: number | null;
+};
 
 function sessionOf(caller: Caller) {
   return and(eq(sessions.id, caller.session_id), eq(sessions.user_id, users.id));
 }
 
 function denialOf(row: Standing | undefined, now: number): Denial | undefined {
-  if (!row) return 'user_not_found';
+  if (!row || row.deleted_at !== null) return 'user_not_found';
   if (!row.is_active) return 'user_inactive';
   const isLive = row.session_ended_at === null && row.session_expires_at !== null && row.session_expires_at > now;
   return isLive ? undefined : 'session_ended';

@@ -1,6 +1,6 @@
-import { eq, inArray, sql } from 'drizzle-orm';
+import { and, eq, inArray, isNotNull, or, sql, type SQL } from 'drizzle-orm';
 import type { Directory } from './database.ts';
-import { conversations, members, users } from './schema.ts';
+import { blocks, conversations, members, users } from './schema.ts';
 
 /**
  * What the directory says of a conversation's state. A conversation's object that knows a smaller version or epoch is
@@ -15,15 +15,65 @@ export type DirectoryMember = {
   readonly first_name: string;
   readonly last_name: string;
   readonly left_at: number | null;
+  /** Whether they have blocked the other member of a direct conversation. */
+  readonly has_blocked: boolean;
 };
 
 /** A conversation with everyone who is or was a member. */
 export type MemberList = ConversationVersion & { readonly members: readonly DirectoryMember[] };
 
+/** What one user needs to know of another to write to them. */
+export type Peer = {
+  /** Their conversation, if there is one. */
+  readonly conversation: (ConversationVersion & { id: string }) | undefined;
+  readonly isDeleted: boolean;
+  /** Whether one of the two has blocked the other. */
+  readonly isBlocked: boolean;
+};
+
+/** Looks up somebody whom a user wants to write to; undefined if there is nobody of this id. */
+export async function findPeer(db: Directory, userId: string, peerId: string): Promise<Peer | undefined> {
+  const row = await db
+    .select({
+      deleted_at: users.deleted_at,
+      id: conversations.id,
+      version: conversations.version,
+      epoch: conversations.epoch,
+      is_blocked: sql<number>`EXISTS (SELECT 1 FROM ${blocks} WHERE ${eitherBlocks(userId, peerId)})`,
+    })
+    .from(users)
+    .leftJoin(conversations, eq(conversations.pair, pairOf(userId, peerId)))
+    .where(eq(users.id, peerId))
+    .get();
+  if (!row) return undefined;
+  const { id, version, epoch } = row;
+  return {
+    conversation: id === null || version === null || epoch === null ? undefined : { id, version, epoch },
+    isDeleted: row.deleted_at !== null,
+    isBlocked: row.is_blocked === 1,
+  };
+}
+
+/** What `conversations.pair` holds of the direct conversation of two users. */
+export function pairOf(userId: string, peerId: string): string {
+  return userId < peerId ? `${userId}:${peerId}` : `${peerId}:${userId}`;
+}
+
+function isDeletedOneOf(...ids: string[]): SQL | undefined {
+  return and(inArray(users.id, ids), isNotNull(users.deleted_at));
+}
+
+function eitherBlocks(userId: string, peerId: string): SQL | undefined {
+  return or(
+    and(eq(blocks.user_id, userId), eq(blocks.blocked_id, peerId)),
+    and(eq(blocks.user_id, peerId), eq(blocks.blocked_id, userId)),
+  );
+}
+
 /**
  * The direct conversation of two users, created if this is the first opening. The pair's unique key decides between
  * openings at the same time, in one batch, and one that finds the conversation there writes nothing.
- * @returns undefined if there is no user `peerId`
+ * @returns undefined if one of them has no account (any more) and there is no conversation yet
  */
 export async function openDirectConversation(
   db: Directory,
@@ -31,7 +81,7 @@ export async function openDirectConversation(
   peerId: string,
   now: number,
 ): Promise<(ConversationVersion & { id: string }) | undefined> {
-  const pair = userId < peerId ? `${userId}:${peerId}` : `${peerId}:${userId}`;
+  const pair = pairOf(userId, peerId);
   const [, , found] = await db.batch([
     db
       .insert(conversations)
@@ -46,7 +96,9 @@ export async function openDirectConversation(
             created_at: sql<number>`${now}`.as('created_at'),
           })
           .from(users)
-          .where(eq(users.id, peerId)),
+          .where(
+            and(eq(users.id, peerId), sql`NOT EXISTS (SELECT 1 FROM ${users} WHERE ${isDeletedOneOf(userId, peerId)})`),
+          ),
       )
       .onConflictDoNothing({ target: conversations.pair }),
     db
@@ -84,6 +136,10 @@ export async function listMembers(db: Directory, conversationId: string): Promis
       first_name: users.first_name,
       last_name: users.last_name,
       left_at: members.left_at,
+      blocks: sql<number>`${conversations.kind} = 'direct' AND EXISTS (
+        SELECT 1 FROM ${blocks}
+        WHERE ${blocks.user_id} = ${members.user_id} AND ${blocks.blocked_id} IN (
+          SELECT other.user_id FROM ${members} AS other WHERE other.conversation_id = ${conversations.id}))`,
     })
     .from(conversations)
     .innerJoin(members, eq(members.conversation_id, conversations.id))
@@ -95,6 +151,9 @@ export async function listMembers(db: Directory, conversationId: string): Promis
   return {
     version: first.version,
     epoch: first.epoch,
-    members: rows.map(({ version: _version, epoch: _epoch, ...member }) => member),
+    members: rows.map(({ version: _version, epoch: _epoch, blocks: has, ...member }) => ({
+      ...member,
+      has_blocked: has === 1,
+    })),
   };
 }

@@ -1,7 +1,8 @@
-import { and, asc, eq, isNull, sql, type SQL } from 'drizzle-orm';
+import { and, asc, eq, gt, isNull, sql, type SQL } from 'drizzle-orm';
+import { ACCESS_TOKEN_LIFETIME_S } from '../config.ts';
 import type { ConversationVersion } from './conversations.ts';
 import type { Directory } from './database.ts';
-import { conversations, members, notices } from './schema.ts';
+import { conversations, members, notices, sessions } from './schema.ts';
 
 /**
  * Something that a conversation's object has yet to be told, with the conversation's present version, which is never
@@ -16,37 +17,81 @@ export type DueNotice = ConversationVersion & {
 };
 
 /**
- * A statement for the batch that ends a session: one notice for each conversation its user is in. It writes nothing
- * unless `ended`, a condition on the sessions table, holds at that point of the batch.
+ * A statement for the batch that ends sessions, before the one that does: a notice about each of them for each
+ * conversation its user is in. `which` is a condition on the sessions table.
  */
-export function writeSessionNotices(
-  db: Directory,
-  session: { session_id: string; user_id: string; remember_until: number; now: number },
-  ended: SQL,
-) {
+export function writeSessionNotices(db: Directory, which: SQL | undefined, rememberUntil: number, now: number) {
   return db.insert(notices).select(
     db
       .select({
         id: sql<number>`NULL`.as('id'),
         conversation_id: members.conversation_id,
         kind: sql<'session_ended'>`'session_ended'`.as('kind'),
-        session_id: sql<string>`${session.session_id}`.as('session_id'),
-        remember_until: sql<number>`${session.remember_until}`.as('remember_until'),
-        tried_at: sql<number>`${session.now}`.as('tried_at'),
+        user_id: members.user_id,
+        session_id: sessions.id,
+        remember_until: sql<number>`${rememberUntil}`.as('remember_until'),
+        tried_at: sql<number>`${now}`.as('tried_at'),
       })
-      .from(members)
-      .where(and(eq(members.user_id, session.user_id), isNull(members.left_at), ended)),
+      .from(sessions)
+      .innerJoin(members, eq(members.user_id, sessions.user_id))
+      .where(
+        and(
+          isNull(members.left_at),
+          // A session that got its last access token longer ago can have neither a good one nor an open socket.
+          gt(sessions.last_used_at, now - ACCESS_TOKEN_LIFETIME_S * 1000),
+          which,
+        ),
+      ),
   );
 }
 
-/** The notices about a session that are still to be delivered. */
-export async function noticesOfSession(db: Directory, sessionId: string): Promise<DueNotice[]> {
-  return selectDue(db).where(eq(notices.session_id, sessionId));
+/**
+ * Statements for the batch that changes what conversations know of a user: each gets a larger version, and a notice.
+ * @param which a condition on the members table: in which conversations
+ */
+export function writeMemberNotices(db: Directory, which: SQL | undefined, userId: string, now: number) {
+  const concerned = db.select({ id: members.conversation_id }).from(members).where(which);
+  return [
+    db
+      .update(conversations)
+      .set({ version: sql`${conversations.version} + 1` })
+      .where(sql`${conversations.id} IN ${concerned}`),
+    db.insert(notices).select(
+      db
+        .select({
+          id: sql<number>`NULL`.as('id'),
+          conversation_id: members.conversation_id,
+          kind: sql<'members_changed'>`'members_changed'`.as('kind'),
+          user_id: sql<string>`${userId}`.as('user_id'),
+          session_id: sql<null>`NULL`.as('session_id'),
+          remember_until: sql<null>`NULL`.as('remember_until'),
+          tried_at: sql<number>`${now}`.as('tried_at'),
+        })
+        .from(members)
+        .where(which),
+    ),
+  ] as const;
 }
 
-/** The `limit` notices that have waited longest. */
-export async function oldestNotices(db: Directory, limit: number): Promise<DueNotice[]> {
-  return selectDue(db).orderBy(asc(notices.tried_at), asc(notices.id)).limit(limit);
+/** The `limit` notices that have waited longest: of all, or those about one user. */
+export async function dueNotices(
+  db: Directory,
+  { userId, limit }: { userId?: string | undefined; limit: number },
+): Promise<DueNotice[]> {
+  return db
+    .select({
+      id: notices.id,
+      conversation_id: notices.conversation_id,
+      session_id: notices.session_id,
+      remember_until: notices.remember_until,
+      version: conversations.version,
+      epoch: conversations.epoch,
+    })
+    .from(notices)
+    .innerJoin(conversations, eq(conversations.id, notices.conversation_id))
+    .where(userId === undefined ? undefined : eq(notices.user_id, userId))
+    .orderBy(asc(notices.tried_at), asc(notices.id))
+    .limit(limit);
 }
 
 /** Forgets notices whose object has been told. */
@@ -62,18 +107,4 @@ export async function postponeNotices(db: Directory, ids: number[], now: number)
 /** A list of any length as one parameter: D1 takes no more than 100. */
 function oneOf(ids: number[]): SQL {
   return sql`${notices.id} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`;
-}
-
-function selectDue(db: Directory) {
-  return db
-    .select({
-      id: notices.id,
-      conversation_id: notices.conversation_id,
-      session_id: notices.session_id,
-      remember_until: notices.remember_until,
-      version: conversations.version,
-      epoch: conversations.epoch,
-    })
-    .from(notices)
-    .innerJoin(conversations, eq(conversations.id, notices.conversation_id));
 }

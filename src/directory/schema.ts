@@ -16,9 +16,13 @@ export const users = sqliteTable('users', {
   last_name: text('last_name').notNull(),
   is_active: integer('is_active', { mode: 'boolean' }).notNull().default(true),
   created_at: integer('created_at').notNull(),
+  /** When its owner showed that they get the mail of `email`. */
+  email_verified_at: integer('email_verified_at'),
+  /** Whoever deleted their account keeps the row, without anything that tells who they were. */
+  deleted_at: integer('deleted_at'),
 });
 
-/** A login on one device. It lives until logout, reuse of a refresh token, or `expires_at`. */
+/** A login on one device. It lives until something ends it, or until `expires_at`. */
 export const sessions = sqliteTable(
   'sessions',
   {
@@ -31,7 +35,18 @@ export const sessions = sqliteTable(
     last_used_at: integer('last_used_at').notNull(),
     expires_at: integer('expires_at').notNull(),
     ended_at: integer('ended_at'),
-    ended_reason: text('ended_reason', { enum: ['logout', 'token_reuse'] }),
+    ended_reason: text('ended_reason', {
+      enum: [
+        'logout',
+        'token_reuse',
+        'ended_by_user',
+        'password_changed',
+        'password_reset',
+        'deactivated',
+        'operator',
+        'too_many',
+      ],
+    }),
   },
   (table) => [index('sessions_user').on(table.user_id), index('sessions_expiry').on(table.expires_at)],
 );
@@ -101,6 +116,8 @@ export const notices = sqliteTable(
       .notNull()
       .references(() => conversations.id, { onDelete: 'cascade' }),
     kind: text('kind', { enum: ['members_changed', 'session_ended'] }).notNull(),
+    /** Whose change it tells of: whoever makes the change delivers by this. */
+    user_id: text('user_id'),
     /** Of `session_ended`. */
     session_id: text('session_id'),
     /** Of `session_ended`: until when an access token of the session may still turn up. */
@@ -108,5 +125,77 @@ export const notices = sqliteTable(
     /** When delivery was last tried, at first when it was written: the longest waiting goes first. */
     tried_at: integer('tried_at').notNull(),
   },
-  (table) => [index('notices_tried').on(table.tried_at), index('notices_session').on(table.session_id)],
+  (table) => [index('notices_tried').on(table.tried_at), index('notices_user').on(table.user_id)],
 );
+
+/** Whom a user does not want to hear from. */
+export const blocks = sqliteTable(
+  'blocks',
+  {
+    user_id: text('user_id')
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    blocked_id: text('blocked_id')
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    created_at: integer('created_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.user_id, table.blocked_id] }), index('blocks_blocked').on(table.blocked_id)],
+);
+
+/** What happened to an account that its owner should know of. */
+export const securityEvents = sqliteTable(
+  'security_events',
+  {
+    seq: integer('seq').primaryKey({ autoIncrement: true }),
+    /** What the API shows instead of `seq`, which would tell how much happens: 32 hexadecimal digits. */
+    id: text('id').notNull().unique(),
+    user_id: text('user_id')
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    kind: text('kind', {
+      enum: [
+        'login',
+        'login_failed',
+        'login_throttled',
+        'wrong_password',
+        'token_reused',
+        'session_ended',
+        'password_changed',
+        'password_reset',
+        'email_changed',
+        'email_verified',
+        'account_deactivated',
+        'account_activated',
+      ],
+    }).notNull(),
+    /** The session that it happened to. */
+    session_id: text('session_id'),
+    /** Why a session ended. */
+    reason: text('reason'),
+    /** Where the request came from. Neither is known of what the operator did. */
+    address: text('address'),
+    user_agent: text('user_agent'),
+    at: integer('at').notNull(),
+  },
+  (table) => [index('security_events_user').on(table.user_id, table.seq), index('security_events_at').on(table.at)],
+);
+
+/** How far somebody is ahead of what they may do in the long run: the state of `auth/throttle.ts`. */
+export const throttles = sqliteTable(
+  'throttles',
+  {
+    /** What is counted, and a hash of whose it is. */
+    key: text('key').primaryKey(),
+    /** The time from which on nothing is owed, in milliseconds since 1970. */
+    paid_at: integer('paid_at').notNull(),
+  },
+  (table) => [index('throttles_paid').on(table.paid_at)],
+);
+
+/** Keys that open the operator's routes for a minute. Only whoever may write to the database can make one. */
+export const operatorKeys = sqliteTable('operator_keys', {
+  /** SHA-256 of the key, in hexadecimal digits. */
+  key_hash: text('key_hash').primaryKey(),
+  expires_at: integer('expires_at').notNull(),
+});

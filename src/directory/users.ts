@@ -1,6 +1,7 @@
-import { and, asc, eq, gt, ne, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, isNull, ne, sql } from 'drizzle-orm';
 import type { Directory } from './database.ts';
-import { users } from './schema.ts';
+import { writeMemberNotices } from './notices.ts';
+import { members, users } from './schema.ts';
 
 /** What everyone may see of a user. */
 export type PublicUser = { id: string; first_name: string; last_name: string };
@@ -14,14 +15,14 @@ export async function emailTaken(db: Directory, email: string): Promise<boolean>
   return row !== undefined;
 }
 
-/** Stores a user, unless the address has an account already: then nothing is stored and the answer is false. */
-export async function createUser(db: Directory, user: NewUser, now: number): Promise<boolean> {
+/** Stores a user, and returns their id; undefined, and nothing is stored, if the address has an account already. */
+export async function createUser(db: Directory, user: NewUser, now: number): Promise<string | undefined> {
   const created = await db
     .insert(users)
     .values({ id: crypto.randomUUID(), ...user, created_at: now })
     .onConflictDoNothing({ target: users.email })
     .returning({ id: users.id });
-  return created.length === 1;
+  return created[0]?.id;
 }
 
 /** What a login needs to know of the account with this (lower-cased) address. */
@@ -29,16 +30,21 @@ export async function findCredentials(db: Directory, email: string) {
   return db
     .select({ id: users.id, password: users.password, is_active: users.is_active })
     .from(users)
-    .where(eq(users.email, email))
+    .where(and(eq(users.email, email), isNull(users.deleted_at)))
     .get();
 }
 
-/** Replaces a password hash by one with today's parameters, unless the password was changed in the meantime. */
-export async function upgradePasswordHash(db: Directory, userId: string, from: string, to: string): Promise<void> {
-  await db
+/**
+ * Replaces a password hash by one with today's parameters, unless the password was changed in the meantime.
+ * @returns whether it was replaced
+ */
+export async function upgradePasswordHash(db: Directory, userId: string, from: string, to: string): Promise<boolean> {
+  const replaced = await db
     .update(users)
     .set({ password: to })
-    .where(and(eq(users.id, userId), eq(users.password, from)));
+    .where(and(eq(users.id, userId), eq(users.password, from)))
+    .returning({ id: users.id });
+  return replaced.length === 1;
 }
 
 /**
@@ -50,12 +56,8 @@ export async function listUsers(
   db: Directory,
   { except, after, limit }: { except: string; after?: string | undefined; limit: number },
 ): Promise<{ users: PublicUser[]; more: boolean } | undefined> {
-  let afterSeq = 0;
-  if (after !== undefined) {
-    const anchor = await db.select({ seq: users.seq }).from(users).where(eq(users.id, after)).get();
-    if (!anchor) return undefined;
-    afterSeq = anchor.seq;
-  }
+  const afterSeq = await seqOf(db, after);
+  if (afterSeq === undefined) return undefined;
   const rows = await db
     .select({ id: users.id, first_name: users.first_name, last_name: users.last_name })
     .from(users)
@@ -63,4 +65,70 @@ export async function listUsers(
     .orderBy(asc(users.seq))
     .limit(limit + 1);
   return { users: rows.slice(0, limit), more: rows.length > limit };
+}
+
+/** An account as its owner, and the operator, see it. Times are milliseconds since 1970. */
+export type Account = Omit<typeof users.$inferSelect, 'seq' | 'password' | 'deleted_at'>;
+
+/** The account of a user who has one; undefined if they deleted it. With the hash of its password, which stays inside. */
+export async function findAccount(
+  db: Directory,
+  who: { id: string } | { email: string },
+): Promise<(Account & { password: string }) | undefined> {
+  const row = await db
+    .select()
+    .from(users)
+    .where(and('id' in who ? eq(users.id, who.id) : eq(users.email, who.email), isNull(users.deleted_at)))
+    .get();
+  if (!row) return undefined;
+  const { seq: _seq, deleted_at: _deleted, ...account } = row;
+  return account;
+}
+
+/** Changes a user's name, and leaves a notice for each of their conversations; the caller delivers them. */
+export async function renameUser(
+  db: Directory,
+  userId: string,
+  name: { first_name?: string | undefined; last_name?: string | undefined },
+  now: number,
+): Promise<void> {
+  await db.batch([
+    db
+      .update(users)
+      .set({
+        ...(name.first_name !== undefined && { first_name: name.first_name }),
+        ...(name.last_name !== undefined && { last_name: name.last_name }),
+      })
+      .where(and(eq(users.id, userId), isNull(users.deleted_at))),
+    ...writeMemberNotices(db, eq(members.user_id, userId), userId, now),
+  ]);
+}
+
+/**
+ * All accounts, in order of registration, for the operator.
+ * @param after id of the last account of the page before
+ * @returns at most `limit` accounts, and whether there are more; undefined if `after` names nobody
+ */
+export async function listAccounts(
+  db: Directory,
+  { after, limit }: { after?: string | undefined; limit: number },
+): Promise<{ accounts: Account[]; more: boolean } | undefined> {
+  const afterSeq = await seqOf(db, after);
+  if (afterSeq === undefined) return undefined;
+  const rows = await db
+    .select()
+    .from(users)
+    .where(and(gt(users.seq, afterSeq), isNull(users.deleted_at)))
+    .orderBy(asc(users.seq))
+    .limit(limit + 1);
+  const accounts = rows
+    .slice(0, limit)
+    .map(({ seq: _seq, password: _password, deleted_at: _deleted, ...account }) => account);
+  return { accounts, more: rows.length > limit };
+}
+
+/** Where a user stands in the order of registration: 0 for no user, undefined for one who does not exist. */
+async function seqOf(db: Directory, userId: string | undefined): Promise<number | undefined> {
+  if (userId === undefined) return 0;
+  return (await db.select({ seq: users.seq }).from(users).where(eq(users.id, userId)).get())?.seq;
 }

@@ -7,6 +7,17 @@ import { chat } from './chat.ts';
 import { changes } from './changes.ts';
 import { chatSocket } from './chat-socket.ts';
 import { onError, onNotFound } from './errors.ts';
+import { settings } from '../settings.ts';
+import { admin } from './admin.ts';
+import { blocks } from './blocks.ts';
+import { devMail } from './dev-mail.ts';
+import { emailVerification } from './email-verification.ts';
+import { linkPages } from './link-pages.ts';
+import { me } from './me.ts';
+import { addressLimit } from './middleware/address-limit.ts';
+import { mySessions } from './my-sessions.ts';
+import { passwordResets } from './password-reset.ts';
+import { securityEvents } from './security-events.ts';
 import { refuseForeignHosts, corsHeaders, securityHeaders } from './middleware/headers.ts';
 import { docs } from './openapi/routes.ts';
 import { health } from './health.ts';
@@ -30,9 +41,12 @@ app.use(requestLog, securityHeaders);
 app.route('/', chatSocket);
 
 // Sockets check their origin themselves, and no middleware may change the headers of a 101.
-app.use(refuseForeignHosts, corsHeaders, otherMethods(app));
-app.use('/api/*', bodyLimit({ maxSize: BODY_MAX_BYTES, onError: bodyTooLarge }));
+app.use(refuseForeignHosts, corsHeaders, addressLimit, otherMethods(app));
+app.use(bodyLimit({ maxSize: BODY_MAX_BYTES, onError: bodyTooLarge }));
 
-for (const resource of [register, login, token, logout, users, chat, messages, marks, changes, health])
-  app.route('/', resource);
+const accounts = [register, me, emailVerification, passwordResets, linkPages, securityEvents];
+const sessions = [login, token, logout, mySessions];
+const conversations = [users, blocks, chat, messages, marks, changes];
+const operating = [health, admin, ...(settings.development ? [devMail] : [])];
+for (const resource of [...accounts, ...sessions, ...conversations, ...operating]) app.route('/', resource);
 app.route('/', docs(app));

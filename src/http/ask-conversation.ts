@@ -63,6 +63,7 @@ const STATUS: Record<ErrorCode, ContentfulStatusCode> = {
   invalid_text: 400,
   unknown_reply_to: 400,
   not_your_message: 403,
+  not_available: 403,
   no_such_message: 404,
   message_deleted: 409,
   too_many_reactions: 409,

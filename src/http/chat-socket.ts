@@ -1,6 +1,7 @@
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import { authenticateForConversation } from '../auth/authenticate.ts';
+import { ADDRESS_PERIOD_S } from '../config.ts';
 import { refusedFor, TokenRefused, verifyToken } from '../auth/tokens.ts';
 import { connectRequest, readRefusal, type Cursor } from '../conversation/connection.ts';
 import { directory } from '../directory/database.ts';
@@ -14,6 +15,7 @@ import type { AppEnv } from './app-env.ts';
 import { wholeNumber } from './fields.ts';
 import { describe } from './openapi/describe.ts';
 import { bearerToken } from './middleware/bearer.ts';
+import { isOverAddressLimit } from './middleware/address-limit.ts';
 import { isAllowedOrigin } from './middleware/origin.ts';
 import { errorBody } from './openapi/schemas.ts';
 
@@ -95,6 +97,9 @@ chatSocket.get(
 );
 
 async function connect(c: Context<AppEnv>, offered: readonly string[], version: string | undefined): Promise<Response> {
+  if (await isOverAddressLimit(c, c.env.REQUEST_LIMIT)) {
+    throw new SocketRefused('rate_limited', CLOSE.tooManyRequests, 'You connect too often.', ADDRESS_PERIOD_S * 1000);
+  }
   const origin = c.req.header('Origin');
   if (origin !== undefined && !isAllowedOrigin(origin, c.req.url)) {
     throw new SocketRefused('origin_not_allowed', CLOSE.forbidden, 'Pages of this origin may not open sockets here.');

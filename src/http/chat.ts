@@ -1,21 +1,20 @@
-import { Hono } from 'hono';
+import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import { PAGE_SIZE } from '../config.ts';
+import { requireAll } from '../auth/throttle.ts';
 import { directory } from '../directory/database.ts';
-import { openDirectConversation } from '../directory/conversations.ts';
+import { settings } from '../settings.ts';
+import { findPeer, openDirectConversation } from '../directory/conversations.ts';
 import type { AppEnv } from './app-env.ts';
 import { bearer } from './middleware/bearer.ts';
 import { readQuery } from './body.ts';
-import { ApiError, notAMember, notFound } from './errors.ts';
+import { ApiError, notAMember, notAvailable, notFound } from './errors.ts';
 import { wholeNumber } from './fields.ts';
 import { describe } from './openapi/describe.ts';
-import { errorBody, fieldErrorsBody, publicUser, schema } from './openapi/schemas.ts';
+import { errorBody, fieldErrorsBody, isoTime, publicUser, schema } from './openapi/schemas.ts';
 import { pathId } from './middleware/path-id.ts';
 
-const message = schema(
-  'Message',
-  v.strictObject({ text: v.string(), sender: publicUser, created_at: v.pipe(v.string(), v.isoTimestamp()) }),
-);
+const message = schema('Message', v.strictObject({ text: v.string(), sender: publicUser, created_at: isoTime }));
 
 const chatOpened = schema(
   'Chat',
@@ -60,7 +59,11 @@ chat.get(
         description: 'The user is the caller, or a parameter is wrong.',
         schema: v.union([selfRefused, fieldErrorsBody]),
       },
-      403: { description: 'The caller has left the conversation.', schema: errorBody },
+      403: {
+        description:
+          'The caller has left the conversation; or it does not exist, and one of the two has blocked the other.',
+        schema: errorBody,
+      },
       404: { description: 'There is no such user.', schema: errorBody },
     },
   }),
@@ -70,9 +73,7 @@ chat.get(
     const { before } = readQuery(c, query);
     if (peerId === user_id) throw new ApiError(400, { success: false, msg: 'Invalid recipient.', status: 400 });
 
-    const conversation = await openDirectConversation(directory(c.env.DB), user_id, peerId, Date.now());
-    if (!conversation) throw notFound('No UserAccount matches the given query.');
-    const { id, ...version } = conversation;
+    const { id, ...version } = await open(c, peerId);
     const page = await c.env.CONVERSATIONS.getByName(id).history(version, user_id, { before, limit: PAGE_SIZE });
     if (!page) throw notAMember();
 
@@ -94,3 +95,20 @@ chat.get(
     });
   },
 );
+
+/** The conversation of the caller with somebody; a new one if they have none yet. @throws ApiError if that may not be */
+async function open(c: Context<AppEnv>, peerId: string) {
+  const db = directory(c.env.DB);
+  const { user_id } = c.get('caller');
+  const noSuchUser = notFound('No UserAccount matches the given query.');
+  const peer = await findPeer(db, user_id, peerId);
+  if (!peer) throw noSuchUser;
+  if (peer.conversation) return peer.conversation;
+  if (peer.isDeleted) throw noSuchUser;
+  if (peer.isBlocked) throw notAvailable();
+  const rate = { limit: settings.conversationsPerDay, periodMs: 24 * 60 * 60 * 1000 };
+  await requireAll(db, [{ what: 'conversation', whose: user_id, rate }], Date.now());
+  const opened = await openDirectConversation(db, user_id, peerId, Date.now());
+  if (!opened) throw noSuchUser;
+  return opened;
+}

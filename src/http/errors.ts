@@ -1,6 +1,7 @@
 import type { ErrorHandler, NotFoundHandler } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { HasherBusyError } from '../auth/passwords.ts';
+import { Throttled } from '../auth/throttle.ts';
 import { logError } from '../log.ts';
 import type { AppEnv } from './app-env.ts';
 
@@ -50,9 +51,22 @@ export function notAMember(): ApiError {
   return new ApiError(403, { detail: 'You are not a member of this conversation.', code: 'not_a_member' });
 }
 
+/** 403 between two users of whom one has blocked the other. */
+export function notAvailable(): ApiError {
+  return new ApiError(403, { detail: 'This user is not available.', code: 'not_available' });
+}
+
+/** 429, with the time after which the same request may pass. */
+export function tooManyRequests(retryAfterMs: number): ApiError {
+  const seconds = Math.ceil(retryAfterMs / 1000);
+  const body = { detail: `Too many requests. Try again in ${seconds} s.`, code: 'rate_limited' };
+  return new ApiError(429, body, { 'Retry-After': String(seconds) });
+}
+
 /** Any error as an answer. What is not expected is logged, and answered 500 with no more than the request's id. */
 export const onError: ErrorHandler<AppEnv> = (error, c) => {
   if (error instanceof ApiError) return c.json(error.body, error.status, error.headers);
+  if (error instanceof Throttled) return onError(tooManyRequests(error.retryAfterMs), c);
   if (error instanceof HasherBusyError) {
     const retryAfter = String(error.retryAfterSeconds);
     const body = { detail: error.message, code: 'busy' };

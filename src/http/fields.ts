@@ -13,6 +13,10 @@ import { parseUuid } from '../protocol/uuid.ts';
 
 /** Django REST Framework's words for a field that is not there. */
 export const REQUIRED = 'This field is required.';
+/** The original's words for two passwords that should be the same. */
+export const PASSWORDS_DIFFER = "Password fields didn't match.";
+/** Django's words for an address that has an account. */
+export const EMAIL_TAKEN = ['user account with this email already exists.'];
 
 type TextRules = {
   /** Code points. */

@@ -1,13 +1,15 @@
 import { Hono } from 'hono';
 import * as v from 'valibot';
-import { endSession, refreshTokenState } from '../auth/sessions.ts';
-import { deliverSessionNotices } from '../deliver-notices.ts';
+import { endSessions } from '../auth/end-sessions.ts';
+import { refreshTokenState } from '../auth/sessions.ts';
+import { deliverNoticesOf } from '../deliver-notices.ts';
 import { directory } from '../directory/database.ts';
 import type { AppEnv } from './app-env.ts';
 import { readFields } from './body.ts';
 import { describe } from './openapi/describe.ts';
 import { errorBody } from './openapi/schemas.ts';
 import { readToken, refreshBody, tokenBlacklisted, tokenUnknown } from './refresh-token.ts';
+import { sourceOf } from './source.ts';
 
 export const logout = new Hono<AppEnv>();
 
@@ -31,8 +33,10 @@ logout.post(
     const claims = await readToken(refresh, 'refresh');
     // A used token is good enough to end its own session with: it is an old copy of what the client holds, or a stolen one.
     if ((await refreshTokenState(db, claims, now)) === 'unknown') throw tokenUnknown();
-    if (!(await endSession(db, claims, 'logout', now))) throw tokenBlacklisted();
-    c.executionCtx.waitUntil(deliverSessionNotices(c.env, claims.session_id));
+    const { user_id, session_id } = claims;
+    const ended = await endSessions(db, { user_id, only: session_id }, 'logout', sourceOf(c), now);
+    if (ended.length === 0) throw tokenBlacklisted();
+    c.executionCtx.waitUntil(deliverNoticesOf(c.env, user_id));
     return c.json({});
   },
 );

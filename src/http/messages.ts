@@ -48,7 +48,10 @@ const newText = schema('NewText', v.object({ text: messageField }, REQUIRED));
 
 const storedResponse = { description: 'It is stored.', schema: stored };
 const deletedResponse = { description: 'The message was deleted.', schema: errorBody };
-const notYours = { description: 'The caller is not its sender, or not a member.', schema: errorBody };
+const notYours = {
+  description: 'The caller is not its sender, or not a member, or the other one is not available to them.',
+  schema: errorBody,
+};
 
 export const messages = new Hono<AppEnv>();
 

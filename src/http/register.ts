@@ -1,16 +1,21 @@
-import { Hono } from 'hono';
+import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
-import { passwordProblems } from '../auth/password-rules.ts';
 import { hashPassword } from '../auth/passwords.ts';
+import { requireAll } from '../auth/throttle.ts';
 import { directory } from '../directory/database.ts';
 import { createUser, emailTaken } from '../directory/users.ts';
+import { settings } from '../settings.ts';
 import type { AppEnv } from './app-env.ts';
+import { checkNewPassword } from './account-checks.ts';
+import { credentialLimit } from './middleware/address-limit.ts';
 import { optionalBearer } from './middleware/bearer.ts';
 import { readFields } from './body.ts';
-import { invalid } from './errors.ts';
-import { emailField, nameField, passwordField, REQUIRED } from './fields.ts';
+import { mailVerification } from './email-verification.ts';
+import { invalid, type FieldErrors } from './errors.ts';
+import { EMAIL_TAKEN, emailField, nameField, passwordField, REQUIRED } from './fields.ts';
 import { describe, hasherBusy } from './openapi/describe.ts';
 import { errorBody, schema } from './openapi/schemas.ts';
+import { addressOf, networkOf } from './source.ts';
 
 const registration = schema(
   'Registration',
@@ -36,11 +41,9 @@ const registered = schema(
   }),
 );
 
-const EMAIL_TAKEN = ['user account with this email already exists.'];
-
 export const register = new Hono<AppEnv>();
 
-register.use('/api/register', optionalBearer);
+register.use('/api/register', credentialLimit, optionalBearer);
 
 register.post(
   '/api/register',
@@ -58,14 +61,14 @@ register.post(
   async (c) => {
     const db = directory(c.env.DB);
     const { password, confirm_password, ...person } = await readFields(c, registration, async ({ email }) =>
-      email !== undefined && (await emailTaken(db, email)) ? { email: EMAIL_TAKEN } : {},
+      email === undefined ? {} : whetherTaken(c, email),
     );
-    if (password !== confirm_password) throw invalid({ password: ["Password fields didn't match."] });
-    const weaknesses = passwordProblems(password, person);
-    if (weaknesses.length > 0) throw invalid({ password: weaknesses });
+    checkNewPassword(password, confirm_password, person);
+    await requireRegistration(c);
 
-    const created = await createUser(db, { ...person, password: await hashPassword(password) }, Date.now());
-    if (!created) throw invalid({ email: EMAIL_TAKEN });
+    const id = await createUser(db, { ...person, password: await hashPassword(password) }, Date.now());
+    if (id === undefined) throw invalid({ email: EMAIL_TAKEN });
+    await mailVerification(c, { id, email: person.email });
     return c.json(
       {
         success: true,
@@ -77,3 +80,18 @@ register.post(
     );
   },
 );
+
+/** Says whether an address has an account, and counts that like one that is made: nobody shall ask for many. */
+async function whetherTaken(c: Context<AppEnv>, email: string): Promise<FieldErrors> {
+  if (!(await emailTaken(directory(c.env.DB), email))) return {};
+  await requireRegistration(c);
+  return { email: EMAIL_TAKEN };
+}
+
+/** Counts an account that is about to be made, for its address. @throws Throttled */
+async function requireRegistration(c: Context<AppEnv>): Promise<void> {
+  const address = addressOf(c);
+  if (address === undefined) return;
+  const rate = { limit: settings.registrationsPerDay, periodMs: 24 * 60 * 60 * 1000 };
+  await requireAll(directory(c.env.DB), [{ what: 'registration', whose: networkOf(address), rate }], Date.now());
+}

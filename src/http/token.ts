@@ -3,9 +3,8 @@ import * as v from 'valibot';
 import { REFRESH_REUSE_GRACE_S } from '../config.ts';
 import { findDenial } from '../directory/access.ts';
 import { refreshTokenState, rotateRefreshToken } from '../auth/sessions.ts';
-import { deliverSessionNotices } from '../deliver-notices.ts';
+import { deliverNoticesOf } from '../deliver-notices.ts';
 import { directory } from '../directory/database.ts';
-import { log } from '../log.ts';
 import type { AppEnv } from './app-env.ts';
 import { readFields } from './body.ts';
 import { invalid } from './errors.ts';
@@ -13,6 +12,7 @@ import { REQUIRED, textField } from './fields.ts';
 import { describe } from './openapi/describe.ts';
 import { errorBody, fieldErrorsOrError, schema, tokenPair } from './openapi/schemas.ts';
 import { noActiveAccount, readToken, refreshBody, tokenBlacklisted, tokenUnknown } from './refresh-token.ts';
+import { sourceOf } from './source.ts';
 
 const verifyBody = schema('Token', v.object({ token: textField() }, REQUIRED));
 const empty = v.strictObject({});
@@ -37,7 +37,7 @@ token.post(
     const { refresh } = await readFields(c, refreshBody);
     const now = Date.now();
     const claims = await readToken(refresh, 'refresh');
-    const rotation = await rotateRefreshToken(db, claims, now);
+    const rotation = await rotateRefreshToken(db, claims, sourceOf(c), now);
     switch (rotation.outcome) {
       case 'rotated':
         return c.json(rotation.tokens);
@@ -49,8 +49,7 @@ token.post(
       case 'used_moments_ago':
         throw tokenBlacklisted();
       case 'reused': {
-        log('refresh_token_reused', { user_id: claims.user_id, session_id: claims.session_id });
-        c.executionCtx.waitUntil(deliverSessionNotices(c.env, claims.session_id));
+        c.executionCtx.waitUntil(deliverNoticesOf(c.env, claims.user_id));
         throw tokenBlacklisted();
       }
     }

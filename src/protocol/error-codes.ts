@@ -9,6 +9,7 @@ export const ERROR_CODES = {
   not_your_message: 'Only its sender may edit or delete a message.',
   message_deleted: 'The message was deleted: there is nothing to edit or to react to.',
   too_many_reactions: 'The message has as many reactions as one may have.',
+  not_available: 'The other member does not take messages from you.',
   unknown_cursor: 'The cursor is ahead of the conversation. Connect again without one.',
   rate_limited: 'Too much at once. The same frame passes after `retry_after_ms`.',
   conversation_full: 'As many sockets are open as a conversation may have. Connect again after `retry_after_ms`.',

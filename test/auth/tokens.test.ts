@@ -3,15 +3,10 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { utf8ToBytes } from '@noble/hashes/utils.js';
 import { base64url, decodeJwt, decodeProtectedHeader, SignJWT } from 'jose';
 import { describe, expect, it } from 'vitest';
+import { randomId } from '../../src/auth/digest.ts';
+import { readTokenKeys } from '../../src/auth/signatures.ts';
 import { SESSION_LIFETIME_S } from '../../src/config.ts';
-import {
-  newTokenId,
-  readTokenKeys,
-  signToken,
-  TokenRefused,
-  verifyToken,
-  type TokenClaims,
-} from '../../src/auth/tokens.ts';
+import { signToken, TokenRefused, verifyToken, type TokenClaims } from '../../src/auth/tokens.ts';
 
 const NOW = 1_800_000_000;
 const SECRET = 'the secret of this test, 32 bytes and more';
@@ -71,7 +66,7 @@ describe('a token of ours', () => {
   });
 
   it('has an id of 128 random bits in 32 hexadecimal digits', () => {
-    const ids = Array.from({ length: 50 }, newTokenId);
+    const ids = Array.from({ length: 50 }, randomId);
     for (const id of ids) expect(id).toMatch(/^[0-9a-f]{32}$/);
     expect(new Set(ids)).toHaveLength(50);
   });
@@ -103,7 +98,7 @@ describe('a forged token is refused', () => {
       'with another payload',
       async () => {
         const [header, , signature] = await parts();
-        return `${header}.${json({ ...decodeJwt(await good), user_id: newTokenId() })}.${signature}`;
+        return `${header}.${json({ ...decodeJwt(await good), user_id: randomId() })}.${signature}`;
       },
     ],
     [

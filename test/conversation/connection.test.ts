@@ -1,12 +1,11 @@
 import { evictDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { startSession } from '../../src/auth/sessions.ts';
 import { connectRequest, type Connect } from '../../src/conversation/connection.ts';
 import { openDirectConversation } from '../../src/directory/conversations.ts';
 import { directory } from '../../src/directory/database.ts';
 import { connectOf, objectOf, query, storedMessages, storedTexts } from '../helpers/conversation.ts';
-import { pairInConversation, signedIn } from '../helpers/people.ts';
+import { pairInConversation, signedIn, signIn } from '../helpers/people.ts';
 import { connect, TestSocket, upgrade } from '../helpers/socket.ts';
 
 const textOf = (frame: string): string => JSON.parse(frame).message;
@@ -199,8 +198,7 @@ describe('the log', () => {
 
 test('sessions of one user on two devices are two sockets', async () => {
   const { john, ray, conversationId } = await pairInConversation();
-  const db = directory(env.DB);
-  const phone = await startSession(db, { userId: john.id, userAgent: 'phone', now: Date.now() });
+  const phone = await signIn(john.id, 'phone');
   const sockets = [await connect(conversationId, john.access), await connect(conversationId, phone.access)];
   sockets[1]?.say('from my phone', ray.id);
   for (const socket of sockets) expect(textOf(await socket.next())).toBe('from my phone');

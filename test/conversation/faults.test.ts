@@ -1,20 +1,16 @@
 import { createScheduledController, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { afterEach, expect, test, vi } from 'vitest';
-import { endSession } from '../../src/auth/sessions.ts';
 import { ACCESS_TOKEN_LIFETIME_S } from '../../src/config.ts';
 import { connectRequest } from '../../src/conversation/connection.ts';
-import { directory } from '../../src/directory/database.ts';
 import worker from '../../src/worker.ts';
 import { api } from '../helpers/api.ts';
 import { connectOf, objectOf, open, query, storedTexts } from '../helpers/conversation.ts';
 import { pendingNotices, setLeft, versionOf } from '../helpers/directory.ts';
 import { breakD1 } from '../helpers/faults.ts';
-import { pairInConversation } from '../helpers/people.ts';
+import { endSession, pairInConversation } from '../helpers/people.ts';
 import { TestSocket } from '../helpers/socket.ts';
 import { claimsOf } from '../helpers/tokens.ts';
-
-const db = directory(env.DB);
 
 afterEach(() => {
   vi.useRealTimers();
@@ -58,7 +54,7 @@ test('a session ends in a conversation that cannot reach the directory', async (
 test('a clean-up that fails does not keep notices from being delivered', async () => {
   const { john, conversationId } = await pairInConversation();
   const johns = await open(conversationId, john.access);
-  await endSession(db, await claimsOf(john.access), 'logout', Date.now());
+  await endSession(await claimsOf(john.access), 'logout', Date.now());
   await env.DB.prepare(
     `CREATE TRIGGER stuck BEFORE DELETE ON refresh_tokens BEGIN SELECT raise(ABORT, 'stuck'); END`,
   ).run();

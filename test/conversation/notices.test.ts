@@ -1,18 +1,19 @@
 import { abortAllDurableObjects, createScheduledController, evictDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { endSession } from '../../src/auth/sessions.ts';
-import { NOTICE_CONCURRENCY, NOTICES_PER_RUN } from '../../src/config.ts';
-import { deliverSessionNotices } from '../../src/deliver-notices.ts';
+import { ACCESS_TOKEN_LIFETIME_S, NOTICE_CONCURRENCY, NOTICES_PER_PORTION } from '../../src/config.ts';
+import { deliverNoticesOf } from '../../src/deliver-notices.ts';
 import { openDirectConversation } from '../../src/directory/conversations.ts';
 import { directory } from '../../src/directory/database.ts';
+import { dueNotices } from '../../src/directory/notices.ts';
 import { notices } from '../../src/directory/schema.ts';
 import worker from '../../src/worker.ts';
 import { api } from '../helpers/api.ts';
 import { objectOf, open, query, storedMembers, storedTexts, storedVersion } from '../helpers/conversation.ts';
 import { pendingNotices, rename, setLeft } from '../helpers/directory.ts';
 import { breakD1 } from '../helpers/faults.ts';
-import { createPerson, pairInConversation, signedIn, type Person } from '../helpers/people.ts';
+import { hangAtNotices } from '../helpers/ill-objects.ts';
+import { createPerson, endSession, pairInConversation, type Person, signedIn } from '../helpers/people.ts';
 import { upgrade, type TestSocket } from '../helpers/socket.ts';
 import { claimsOf } from '../helpers/tokens.ts';
 
@@ -23,7 +24,7 @@ const cronRun = () => worker.scheduled(createScheduledController(), env);
 
 /** Ends a session as a Worker does that dies right after its batch: nobody is told. */
 async function endSessionAndDie(person: Person): Promise<void> {
-  expect(await endSession(db, await claimsOf(person.access), 'logout', Date.now())).toBe(true);
+  expect(await endSession(await claimsOf(person.access), 'logout', Date.now())).toBe(true);
 }
 
 /** Opens a person's conversation with someone new. */
@@ -170,7 +171,7 @@ test('a session that ends twice is one notice for each conversation', async () =
   const { john } = await pairInConversation();
   await anotherConversation(john);
   const claims = await claimsOf(john.access);
-  const ends = await Promise.all([1, 2, 3].map(() => endSession(db, claims, 'logout', Date.now())));
+  const ends = await Promise.all([1, 2, 3].map(() => endSession(claims, 'logout', Date.now())));
   expect(ends.filter(Boolean)).toHaveLength(1);
   expect(await pendingNotices()).toHaveLength(2);
 });
@@ -194,7 +195,7 @@ test('the Worker delivers at once when it lives, and leaves nothing for the cron
   const johns = await open(conversationId, john.access);
   const claims = await claimsOf(john.access);
   await endSessionAndDie(john);
-  await deliverSessionNotices(env, claims.session_id);
+  await deliverNoticesOf(env, claims.user_id);
   expect(await johns.closed).toMatchObject({ code: 4410 });
   expect(await pendingNotices()).toEqual([]);
 });
@@ -204,7 +205,7 @@ test('the Worker and the cron run may deliver at the same time', async () => {
   const johns = await open(conversationId, john.access);
   const { session_id } = await claimsOf(john.access);
   await endSessionAndDie(john);
-  await Promise.all([deliverSessionNotices(env, session_id), cronRun(), cronRun()]);
+  await Promise.all([deliverNoticesOf(env, john.id), cronRun(), cronRun()]);
   expect(await johns.closed).toMatchObject({ code: 4410 });
   expect(await endedSessions(conversationId)).toEqual([session_id]);
   expect(await pendingNotices()).toEqual([]);
@@ -215,7 +216,7 @@ test('a fault of D1 during the delivery leaves it to the cron run', async () => 
   const johns = await open(conversationId, john.access);
   await endSessionAndDie(john);
   const d1 = breakD1();
-  await deliverSessionNotices(env, (await claimsOf(john.access)).session_id);
+  await deliverNoticesOf(env, john.id);
   d1.restore();
   await johns.settled();
   await cronRun();
@@ -251,9 +252,9 @@ describe('a delivery that fails', () => {
 
     const longAgo = Date.now() - 60_000;
     await writeNotices(broken, sessionIds(2), longAgo);
-    await writeNotices(healthy, sessionIds(NOTICES_PER_RUN - 1), longAgo + 1);
+    await writeNotices(healthy, sessionIds(NOTICES_PER_PORTION - 1), longAgo + 1);
     await cronRun();
-    expect((await pendingNotices()).map(({ conversation_id }) => conversation_id)).toEqual([healthy, broken, broken]);
+    expect((await pendingNotices()).map(({ conversation_id }) => conversation_id)).toEqual([broken, broken]);
   });
 
   test('does not end the session less: the answer to a logout is 200', async () => {
@@ -271,21 +272,52 @@ describe('a delivery that fails', () => {
   });
 });
 
+test('an object that hangs holds up no other conversation', async () => {
+  const john = await signedIn('John');
+  const sockets: TestSocket[] = [];
+  const ids: string[] = [];
+  for (let i = 0; i < NOTICE_CONCURRENCY + 3; i += 1) {
+    const { id } = await anotherConversation(john);
+    ids.push(id);
+    sockets.push(await open(id, john.access));
+  }
+  const { promise: released, resolve: release } = Promise.withResolvers<void>();
+  const spy = hangAtNotices(ids[0] ?? '', released);
+  await endSessionAndDie(john);
+  const delivery = deliverNoticesOf(env, john.id);
+  for (const socket of sockets.slice(1)) expect(await socket.closed).toMatchObject({ code: 4410 });
+  release();
+  await delivery;
+  spy.mockRestore();
+  expect(await sockets[0]?.closed).toMatchObject({ code: 4410 });
+}, 30_000);
+
+test('a session that can have no good access token any more leaves no notice', async () => {
+  const { john } = await pairInConversation();
+  const now = Date.now() + ACCESS_TOKEN_LIFETIME_S * 1000;
+  expect(await endSession(await claimsOf(john.access), 'logout', now)).toBe(true);
+  expect(await pendingNotices()).toEqual([]);
+});
+
 describe('many notices', () => {
-  test('more than one run takes are left to the next one, the longest waiting go first', async () => {
+  test('are delivered in one run if they are more than a portion', async () => {
     const { john, conversationId } = await pairInConversation();
     await open(conversationId, john.access);
-    const [old, young] = [sessionIds(NOTICES_PER_RUN - 10), sessionIds(30)];
-    const now = Date.now();
-    await writeNotices(conversationId, young, now);
-    await writeNotices(conversationId, old, now - 1000);
-
-    await cronRun();
-    expect((await pendingNotices()).map(({ session_id }) => session_id)).toEqual(young.slice(10));
-    expect(await endedSessions(conversationId)).toEqual([...old, ...young.slice(0, 10)].sort());
+    const ids = sessionIds(2 * NOTICES_PER_PORTION + 10);
+    await writeNotices(conversationId, ids, Date.now());
     await cronRun();
     expect(await pendingNotices()).toEqual([]);
-    expect(await endedSessions(conversationId)).toEqual([...old, ...young].sort());
+    expect(await endedSessions(conversationId)).toEqual(ids.toSorted());
+  });
+
+  test('are told in the order in which they have waited', async () => {
+    const { john, conversationId } = await pairInConversation();
+    await open(conversationId, john.access);
+    const [old, young] = [sessionIds(NOTICES_PER_PORTION), sessionIds(1)];
+    await writeNotices(conversationId, young, Date.now());
+    await writeNotices(conversationId, old, Date.now() - 1000);
+    const first = await dueNotices(db, { limit: NOTICES_PER_PORTION });
+    expect(first.map(({ session_id }) => session_id)).toEqual(old);
   });
 
   test('more than D1 takes parameters, about one conversation, are delivered in one call', async () => {

@@ -1,7 +1,6 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { startSession } from '../../src/auth/sessions.ts';
 import { connectRequest } from '../../src/conversation/connection.ts';
 import { openDirectConversation } from '../../src/directory/conversations.ts';
 import { directory } from '../../src/directory/database.ts';
@@ -19,7 +18,7 @@ import {
 } from '../helpers/conversation.ts';
 import { countQueries } from '../helpers/d1.ts';
 import { versionOf } from '../helpers/directory.ts';
-import { pairInConversation, signedIn, type Person } from '../helpers/people.ts';
+import { pairInConversation, type Person, signedIn, signIn } from '../helpers/people.ts';
 import { connect, upgrade } from '../helpers/socket.ts';
 import { claimsOf, resign } from '../helpers/tokens.ts';
 
@@ -37,8 +36,7 @@ async function expiringIn<P extends Person>(person: P, seconds: number) {
 }
 
 /** Another session of the same person. */
-const elsewhere = async ({ id }: { id: string }) =>
-  startSession(directory(env.DB), { userId: id, userAgent: 'elsewhere', now: Date.now() });
+const elsewhere = async ({ id }: { id: string }) => signIn(id, 'elsewhere');
 
 const endedSessions = (conversationId: string) =>
   query<{ session_id: string; remember_until: number }>(conversationId, 'SELECT * FROM ended_sessions');

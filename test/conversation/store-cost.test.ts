@@ -118,6 +118,18 @@ describe('the cost of what is written, in a log of any length', () => {
     });
   });
 
+  test('of a block, and of its end, is the member and the version', async () => {
+    await onStore((store, storage) => {
+      const [john, ray] = MEMBERS.members.map((member) => ({ ...member }));
+      if (!john || !ray) throw new Error('The store has two members.');
+      const apply = (version: number, has_blocked: boolean) =>
+        costOf(storage, () => store.applyMembers({ version, epoch: 1, members: [{ ...john, has_blocked }, ray] }));
+      expect(apply(2, true).written).toBe(2);
+      expect(apply(3, true).written).toBe(1);
+      expect(apply(4, false).written).toBe(2);
+    });
+  });
+
   test('of opening a store is none, and few are read', async () => {
     await onStore((store, storage) => {
       fill(store, 10);
@@ -218,6 +230,7 @@ describe('no query reads a whole table that grows', () => {
     isBehind: (store) => store.isBehind({ version: 2, epoch: 1 }),
     member: (store) => store.member(JOHN),
     allMembers: (store) => store.allMembers(),
+    isBlocked: (store) => store.isBlocked,
     applyMembers: (store) => store.applyMembers({ version: 2, epoch: 2, members: [directoryMember(JOHN, 'Johnny')] }),
     setMarks: (store) => store.setMarks(JOHN, { read: 1, delivered: 2 }),
     setLastSeen: (store) => store.setLastSeen(JOHN, 1),
@@ -240,7 +253,7 @@ describe('no query reads a whole table that grows', () => {
     isSessionEnded: (store) => store.isSessionEnded('a'),
     forgetEndedSessions: (store) => store.forgetEndedSessions(1),
   };
-  const IN_MEMORY = ['epoch', 'rev', 'n', 'isBehind', 'member', 'allMembers'];
+  const IN_MEMORY = ['epoch', 'rev', 'n', 'isBehind', 'member', 'allMembers', 'isBlocked'];
   /** Tables that hold a handful of rows, and so may be read as a whole; and what is no table of the store. */
   const SMALL = ['directory', 'members', 'ended_sessions', 'migrations', 'CONSTANT'];
 

@@ -1,10 +1,7 @@
-import { env } from 'cloudflare:workers';
-import { startSession } from '../../src/auth/sessions.ts';
-import { directory } from '../../src/directory/database.ts';
 import type { MessageRow } from '../../src/protocol/rows.ts';
 import type { ServerFrameOf } from '../../src/protocol/server-frames.ts';
 import { openChat, type Asked, type ChatSocket } from './chat-socket.ts';
-import { pairInConversation, type Person } from './people.ts';
+import { pairInConversation, signIn, type Person } from './people.ts';
 
 /** john and ray, with a chat.v1 socket each, which have been told of each other. */
 export async function chatPair() {
@@ -17,8 +14,7 @@ export async function chatPair() {
 
 /** The same user, signed in anew: what they had before has expired when the clock has moved on. */
 export async function signedInAgain(person: Person): Promise<Person> {
-  const session = { userId: person.id, userAgent: 'test', now: Date.now() };
-  return { ...person, ...(await startSession(directory(env.DB), session)) };
+  return { ...person, ...(await signIn(person.id)) };
 }
 
 /** The live `changes` that follow, up to the one that tells of `rev`. */

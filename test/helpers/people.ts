@@ -1,6 +1,9 @@
 import { env } from 'cloudflare:workers';
 import { eq } from 'drizzle-orm';
+import { endSessions, type EndReason } from '../../src/auth/end-sessions.ts';
+import type { Source } from '../../src/auth/security-log.ts';
 import { startSession, type TokenPair } from '../../src/auth/sessions.ts';
+import type { Caller } from '../../src/directory/access.ts';
 import { openDirectConversation } from '../../src/directory/conversations.ts';
 import { directory } from '../../src/directory/database.ts';
 import { users } from '../../src/directory/schema.ts';
@@ -15,6 +18,9 @@ export const PASSWORD = 'correct horse battery';
 const PASSWORD_HASH =
   '$argon2id$v=19$m=12288,t=3,p=1$AAECAwQFBgcICQoLDA0ODw$QtDcA3mZooFlY5HEEVqnzKsh4wcaNQsWCG8uNQAFoUI';
 
+/** Where the requests of the tests come from. */
+export const SOURCE: Source = { request_id: 'test', address: null, user_agent: 'test' };
+
 /** Stores a user, not signed in. */
 export async function createPerson(firstName = 'Ana'): Promise<Omit<Person, keyof TokenPair>> {
   const id = crypto.randomUUID();
@@ -28,10 +34,20 @@ export async function createPerson(firstName = 'Ana'): Promise<Omit<Person, keyo
 /** Stores a user and starts a session for them. */
 export async function signedIn(firstName = 'Ana'): Promise<Person> {
   const person = await createPerson(firstName);
-  return {
-    ...person,
-    ...(await startSession(directory(env.DB), { userId: person.id, userAgent: 'test', now: Date.now() })),
-  };
+  return { ...person, ...(await signIn(person.id)) };
+}
+
+/** Starts a session for a user of the tests. */
+export async function signIn(userId: string, userAgent = 'test', now = Date.now()): Promise<TokenPair> {
+  const source = { ...SOURCE, user_agent: userAgent };
+  const tokens = await startSession(directory(env.DB), { userId, password: PASSWORD_HASH, source, now });
+  if (!tokens) throw new Error('The user may not sign in.');
+  return tokens;
+}
+
+/** Ends one session and tells nobody. @returns false if it had ended before */
+export async function endSession({ user_id, session_id }: Caller, reason: EndReason, now: number): Promise<boolean> {
+  return (await endSessions(directory(env.DB), { user_id, only: session_id }, reason, SOURCE, now)).length === 1;
 }
 
 /** Takes from a user the right to sign in and to act, or gives it back. */

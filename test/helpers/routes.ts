@@ -14,12 +14,16 @@ export function routesOf(of: Pick<Hono<AppEnv>, 'routes'> = app): Route[] {
   });
 }
 
-/** What paths name by an id. */
-export type Ids = { userId: string; conversationId: string };
+/** What paths name by an id. A path with a session's id names none if there is none here. */
+export type Ids = { userId: string; conversationId: string; sessionId?: string };
 
 /** A path that a route answers: with an id of the right kind, the first message, and an emoji, in their places. */
-export function pathOf({ path }: Route, { userId, conversationId }: Ids): string {
-  const id = path.startsWith('/api/users/') ? userId : conversationId;
-  const values: Record<string, string> = { id, n: '1', emoji: encodeURIComponent('👍') };
+export function pathOf({ path }: Route, ids: Ids): string {
+  const values: Record<string, string> = { id: idOf(path, ids), n: '1', emoji: encodeURIComponent('👍') };
   return path.replace(/:(\w+)/g, (parameter, name: string) => values[name] ?? parameter);
+}
+
+function idOf(path: string, { userId, conversationId, sessionId = crypto.randomUUID() }: Ids): string {
+  if (path.includes('/users/:id')) return userId;
+  return path.includes('/sessions/:id') ? sessionId : conversationId;
 }

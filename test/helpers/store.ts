@@ -12,6 +12,7 @@ export const directoryMember = (user_id: string, first_name: string): DirectoryM
   last_name: 'Doe',
   role: 'member',
   left_at: null,
+  has_blocked: false,
 });
 
 /** The members of the store of {@link onStore}. */

@@ -139,10 +139,12 @@ describe('a refresh token that was reused', () => {
     const person = await signedIn();
     const { body: second } = await api('/api/token/refresh/', { json: { refresh: person.refresh } });
     await api('/api/token/refresh/', { json: { refresh: second.refresh } });
-    await api('/api/token/refresh/', { json: { refresh: person.refresh } });
+    const { headers } = await api('/api/token/refresh/', { json: { refresh: person.refresh } });
     const { session_id } = await claimsOf(person.refresh);
-    expect(linesOf('refresh_token_reused')).toEqual([
-      { event: 'refresh_token_reused', user_id: person.id, session_id },
+    const about = { event: 'security', request_id: headers.get('X-Request-Id'), user_id: person.id, session_id };
+    expect(linesOf('security')).toEqual([
+      { kind: 'token_reused', ...about },
+      { kind: 'session_ended', reason: 'token_reuse', ...about },
     ]);
   });
 });

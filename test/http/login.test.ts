@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi, type MockInstance } fr
 import * as passwords from '../../src/auth/passwords.ts';
 import { HASHER_QUEUE_MAX } from '../../src/config.ts';
 import { api, type ApiAnswer } from '../helpers/api.ts';
+import { finished } from '../helpers/finished.ts';
 import { createPerson, deactivate, PASSWORD } from '../helpers/people.ts';
 import { dumpTables } from '../helpers/tables.ts';
 import { claimsOf } from '../helpers/tokens.ts';
@@ -82,37 +83,58 @@ describe('signing in', () => {
   });
 });
 
+/** Tries to sign in, and waits for what the Worker does behind its answer. */
+const attempt = (email: string, password: string) => finished('/api/login/', { json: { email, password } });
+
 /** Logins that must not succeed. */
 async function attempts(): Promise<Record<string, () => Promise<ApiAnswer>>> {
   const [known, inactive] = [await createPerson(), await createPerson()];
   await deactivate(inactive.id);
   return {
-    'a wrong password': () => login(known.email, 'wrong'),
-    'an unknown address': () => login('nobody@example.org', PASSWORD),
-    'an inactive account': () => login(inactive.email, PASSWORD),
-    'something that is no address': () => login('nobody', PASSWORD),
+    'a wrong password': () => attempt(known.email, 'wrong'),
+    'an unknown address': () => attempt(`${crypto.randomUUID()}@example.org`, PASSWORD),
+    'an inactive account': () => attempt(inactive.email, PASSWORD),
+    'something that is no address': () => attempt(crypto.randomUUID(), PASSWORD),
   };
 }
 
 const headersOf = ({ headers }: ApiAnswer) => JSON.stringify([...headers].filter(([name]) => name !== 'x-request-id'));
 
 describe('whoever may not sign in', () => {
-  it.each(['a wrong password', 'an unknown address', 'an inactive account', 'something that is no address'])(
-    'is refused at the cost of one hash, and starts no session: %s',
-    async (what) => {
-      const attempt = (await attempts())[what];
-      const before = await dumpTables();
-      const answer = await attempt?.();
+  it.each([
+    ['a wrong password', 1],
+    ['an unknown address', 0],
+    ['an inactive account', 1],
+    ['something that is no address', 0],
+  ])(
+    'is refused at the cost of one hash, and starts no session: %s; the attempt is counted, and %d event is stored',
+    async (what, stored) => {
+      const unwelcome = (await attempts())[what];
+      const { throttles: countedBefore = [], security_events: eventsBefore = [], ...before } = await dumpTables();
+      const answer = await unwelcome?.();
       expect(answer?.status).toBe(401);
       expect(answer?.headers.get('WWW-Authenticate')).toBe('Bearer realm="api"');
       expect(hasher).toHaveBeenCalledTimes(1);
-      expect(await dumpTables()).toEqual(before);
+      const { throttles = [], security_events = [], ...after } = await dumpTables();
+      expect(after).toEqual(before);
+      expect(security_events.slice(0, eventsBefore.length)).toEqual(eventsBefore);
+      expect(security_events.slice(eventsBefore.length).map(({ kind }) => kind)).toEqual(
+        Array.from({ length: stored }, () => 'login_failed'),
+      );
+      expect(throttles).toEqual(expect.arrayContaining(countedBefore));
+      const keys = new Set(countedBefore.map(({ key }) => key));
+      const counted = throttles.filter(({ key }) => !keys.has(key));
+      expect(counted).toHaveLength(2);
+      expect(counted.map(({ key }) => String(key).replace(/[0-9a-f]{64}$/, '')).sort()).toEqual([
+        'login:',
+        'login_from_anywhere:',
+      ]);
     },
   );
 
   it('cannot tell from the answer why', async () => {
     const answers: ApiAnswer[] = [];
-    for (const attempt of Object.values(await attempts())) answers.push(await attempt());
+    for (const unwelcome of Object.values(await attempts())) answers.push(await unwelcome());
     expect(new Set(answers.map(({ text }) => text))).toEqual(new Set([JSON.stringify(NO_ACCOUNT)]));
     expect(new Set(answers.map(headersOf))).toHaveLength(1);
   });
@@ -164,9 +186,19 @@ describe('a password that was stored with older parameters', () => {
       void storeHash(id, OTHER_HASH);
       return argon2id(...input);
     });
-    expect((await login(email, PASSWORD)).status).toBe(200);
-    expect(hasher).toHaveBeenCalledTimes(2);
+    // Nor does who knew the old one get in.
+    expect((await login(email, PASSWORD)).status).toBe(401);
+    expect(hasher).toHaveBeenCalledTimes(3);
     expect(await storedHash(id)).toBe(OTHER_HASH);
+    const { sessions = [] } = await dumpTables();
+    expect(sessions.filter(({ user_id }) => user_id === id)).toEqual([]);
+  });
+
+  it('is upgraded by one of several logins at the same time, and all of them get in', async () => {
+    const { id, email } = await createPerson();
+    await storeHash(id, OUTDATED);
+    const answers = await Promise.all([1, 2, 3].map(() => login(email, PASSWORD)));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
   });
 
   it('stays as it is when the hasher is busy: whoever proved their password gets in', async () => {
@@ -191,8 +223,9 @@ describe('20 logins at the same time', () => {
     'are answered as far as the hasher’s queue goes; the others are told to come back, without a hash',
     { timeout: 30_000 },
     async () => {
-      const { email } = await createPerson();
-      const answers = await Promise.all(Array.from({ length: 20 }, () => login(email, PASSWORD)));
+      // Of different people: one account has fewer attempts than that.
+      const people = await Promise.all(Array.from({ length: 20 }, () => createPerson()));
+      const answers = await Promise.all(people.map(({ email }) => login(email, PASSWORD)));
       const busy = answers.filter(({ status }) => status === 503);
       const good = answers.filter(({ status }) => status === 200);
       expect(busy.length + good.length).toBe(20);

@@ -7,7 +7,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import type { AppEnv } from '../../src/http/app-env.ts';
 import { describe as describeRoute, openApiDocument } from '../../src/http/openapi/describe.ts';
 import { api } from '../helpers/api.ts';
-import { routesOf } from '../helpers/routes.ts';
+import { pathOf, routesOf, type Route } from '../helpers/routes.ts';
 
 type Parameter = { in: string; name: string; required: boolean; description?: string; schema: object };
 type Content = Record<string, { schema: object }>;
@@ -42,9 +42,10 @@ beforeAll(async () => {
   );
 });
 
-/** `GET /api/users/{id}/chat/` for each route of an app, as its description should name them. */
-const namesOf = (app?: Hono<AppEnv>) =>
-  routesOf(app).map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}').replace(/\/?$/, '/')}`);
+/** `GET /api/users/{id}/chat/` for a route, as its description should name it. */
+const nameOf = ({ method, path }: Route) => `${method} ${path.replace(/:(\w+)/g, '{$1}').replace(/\/?$/, '/')}`;
+/** The same for each route of an app. */
+const namesOf = (app?: Hono<AppEnv>) => routesOf(app).map(nameOf);
 
 /** The same of a description. */
 const describedBy = (paths: object) =>
@@ -107,14 +108,32 @@ describe('the description', () => {
     expect(new Set(ids)).toHaveLength(operations.length);
   });
 
-  it('says of every operation in a few words what it is, where it belongs and whether it needs a token', () => {
+  it('says of every operation in a few words what it is, and where it belongs', () => {
     for (const { operation } of operations) {
       expect(operation.summary).toMatch(/^\S.*\S$/);
       expect(operation.tags).toHaveLength(1);
-      expect([[], [{ bearer: [] }]]).toContainEqual(operation.security);
     }
+  });
+
+  it('says of every operation whether it needs a token, or a key of the operator, as it does', async () => {
+    const [described, needed] = [new Map<string, object>(), new Map<string, object>()];
+    for (const { name, operation } of operations) described.set(name, operation.security);
+    for (const route of routesOf()) {
+      const path = pathOf(route, { userId: crypto.randomUUID(), conversationId: crypto.randomUUID() });
+      const { status, body } = await api(path, {
+        method: route.method,
+        ...(['POST', 'PATCH'].includes(route.method) && { json: {} }),
+      });
+      const scheme = body?.code === 'operator_key_needed' ? 'operator' : 'bearer';
+      needed.set(nameOf(route), status === 401 ? [{ [scheme]: [] }] : []);
+    }
+    expect(described).toEqual(needed);
+  });
+
+  it('knows two kinds of tokens', () => {
     expect(document.components.securitySchemes).toEqual({
       bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+      operator: { type: 'http', scheme: 'bearer', description: expect.stringContaining('`npm run admin`') },
     });
   });
 
@@ -146,10 +165,10 @@ describe('the description', () => {
     }
   });
 
-  it('gives a body to POST and PATCH and to nothing else, in every form in which it is read', () => {
-    for (const { method, operation } of operations) {
+  it('gives a body to POST and PATCH, but for one that needs only its caller, in every form in which it is read', () => {
+    for (const { name, method, operation } of operations) {
       expect(Object.keys(operation.requestBody?.content ?? {})).toEqual(
-        ['post', 'patch'].includes(method)
+        ['post', 'patch'].includes(method) && name !== 'POST /api/email-verification/'
           ? ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data']
           : [],
       );
@@ -235,6 +254,8 @@ describe('the documentation page', () => {
       'base-uri': "'none'",
       'form-action': "'none'",
       'frame-ancestors': "'none'",
+      'require-trusted-types-for': "'script'",
+      'trusted-types': "'none'",
     });
   });
 

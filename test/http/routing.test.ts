@@ -3,8 +3,10 @@ import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { api, HOST, type ApiInit } from '../helpers/api.ts';
 import { open } from '../helpers/conversation.ts';
 import { breakD1 } from '../helpers/faults.ts';
-import { pairInConversation, signedIn, type Person } from '../helpers/people.ts';
+import { operatorKey } from '../helpers/operator.ts';
+import { pairInConversation, signedIn, signIn, type Person } from '../helpers/people.ts';
 import { pathOf, routesOf } from '../helpers/routes.ts';
+import { claimsOf } from '../helpers/tokens.ts';
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 const OWN_ORIGIN = `https://${HOST}`;
@@ -12,9 +14,11 @@ const OWN_ORIGIN = `https://${HOST}`;
 let john: Person;
 let ray: Person;
 let conversationId: string;
+let operator: string;
 
 beforeAll(async () => {
   ({ john, ray, conversationId } = await pairInConversation());
+  operator = await operatorKey();
   // The message that paths name.
   const socket = await open(conversationId, john.access);
   socket.say('Hello', ray.id);
@@ -32,7 +36,17 @@ const PATHS = [...Map.groupBy(routesOf(), ({ path }) => path)].map(([path, route
   return { path, allow, methods: new Set(allow) };
 });
 
-const concrete = (path: string) => pathOf({ method: 'GET', path }, { userId: ray.id, conversationId });
+const concrete = (path: string, sessionId?: string) =>
+  pathOf({ method: 'GET', path }, { userId: ray.id, conversationId, ...(sessionId !== undefined && { sessionId }) });
+/** What opens a path to whoever may use it. */
+const tokenFor = (path: string) => (path.startsWith('/api/admin/') ? operator : john.access);
+
+/** A further session of john's. */
+async function newSession(): Promise<string> {
+  const { access } = await signIn(john.id);
+  return (await claimsOf(access)).session_id;
+}
+
 const allowed = (headers: Headers) => new Set(headers.get('Allow')?.split(', '));
 
 /** An answer as it is, for paths and types that the API's description does not cover. */
@@ -58,8 +72,10 @@ describe('a path', () => {
     'works with and without a trailing slash: $path',
     async ({ path, allow, methods }) => {
       const method = methods.has('GET') ? 'GET' : (allow[0] ?? '');
-      const init: ApiInit = { method, token: john.access, ...(method !== 'GET' && { json: {} }) };
-      const [without, slashed] = [await api(concrete(path), init), await api(`${concrete(path)}/`, init)];
+      const init: ApiInit = { method, token: tokenFor(path), ...(method !== 'GET' && { json: {} }) };
+      // A session ends but once.
+      const [one, another] = [concrete(path, await newSession()), concrete(path, await newSession())];
+      const [without, slashed] = [await api(one, init), await api(`${another}/`, init)];
       expect(without.status).not.toBe(404);
       expect({ status: slashed.status, body: slashed.body }).toEqual({ status: without.status, body: without.body });
     },
@@ -74,6 +90,9 @@ describe('a path', () => {
     '/api/users//chat/',
     '/api//users/',
     '/api/users//',
+    '/api/users/x/block/',
+    '/api/me/nothing/',
+    '/api/me/sessions/x/',
     '/api/conversations/',
     '/api/conversations/00000000-0000-4000-8000-000000000000/',
     '/api/conversations/x/messages/',
@@ -99,6 +118,13 @@ describe('a path', () => {
     }
   });
 
+  it('of the operator that names nothing is answered 404, but to the operator only', async () => {
+    for (const path of ['/api/admin/', '/api/admin/nothing/', '/api/admin/users/x/', '/api/admin/users/x/sessions/']) {
+      expect(await api(path, { token: operator })).toMatchObject({ status: 404, body: { detail: 'Not found.' } });
+      expect(await raw(path, { headers: { Authorization: `Bearer ${john.access}` } })).toMatchObject({ status: 401 });
+    }
+  });
+
   it('keeps its query from the routes: it names nothing', async () => {
     expect((await api('/api/health/?/api/nothing')).status).toBe(200);
   });
@@ -118,7 +144,7 @@ describe('a method', () => {
   it.each(wrong)(
     'that a path does not have is answered 405, with those that it has: $method $path',
     async ({ method, path, allow }) => {
-      const { status, body, headers } = await api(concrete(path), { method, token: john.access });
+      const { status, body, headers } = await api(concrete(path), { method, token: tokenFor(path) });
       expect(status).toBe(405);
       expect(allowed(headers)).toEqual(new Set(allow));
       // HEAD has no body.
@@ -128,7 +154,7 @@ describe('a method', () => {
     },
   );
 
-  it.each(['/api/users/', '/api/users/00000000-0000-4000-8000-000000000000/chat/'])(
+  it.each(['/api/users/', '/api/users/00000000-0000-4000-8000-000000000000/chat/', '/api/me/', '/api/admin/users/'])(
     'comes after the token, where one is needed: %s',
     async (path) => {
       expect((await api(path, { method: 'DELETE' })).status).toBe(401);
@@ -161,8 +187,8 @@ describe('a method', () => {
     'HEAD is GET without the body: $path',
     async ({ path }) => {
       const [get, head] = [
-        await api(concrete(path), { token: john.access }),
-        await api(concrete(path), { token: john.access, method: 'HEAD' }),
+        await api(concrete(path), { token: tokenFor(path) }),
+        await api(concrete(path), { token: tokenFor(path), method: 'HEAD' }),
       ];
       expect(head.text).toBe('');
       expect(head.status).toBe(get.status);

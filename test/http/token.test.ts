@@ -1,6 +1,6 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { hashTokenId, newTokenId } from '../../src/auth/tokens.ts';
+import { randomId, sha256Hex } from '../../src/auth/digest.ts';
 import { REFRESH_REUSE_GRACE_S } from '../../src/config.ts';
 import { api } from '../helpers/api.ts';
 import { deactivate, pairInConversation, signedIn, type Person } from '../helpers/people.ts';
@@ -14,7 +14,7 @@ const refused = (detail: string) => ({ detail, code: 'token_not_valid' });
 /** Lets the time pass in which a second use of a refresh token counts as a lost answer. */
 async function graceIsOver(token: string): Promise<void> {
   await env.DB.prepare('UPDATE refresh_tokens SET used_at = used_at - ? WHERE jti_hash = ?')
-    .bind(REFRESH_REUSE_GRACE_S * 1000 + 1, hashTokenId((await claimsOf(token)).jti))
+    .bind(REFRESH_REUSE_GRACE_S * 1000 + 1, sha256Hex((await claimsOf(token)).jti))
     .run();
 }
 
@@ -23,12 +23,12 @@ const SPOILT: [string, (person: Person) => Promise<string> | string, string][] =
   ['garbage', () => 'garbage', 'Token is invalid or expired'],
   ['expired', (person) => resign(person.refresh, { exp: 1_700_000_000 }), 'Token is invalid or expired'],
   ['signed with another key', (person) => resign(person.refresh, {}, 'x'.repeat(40)), 'Token is invalid or expired'],
-  ['never issued', (person) => resign(person.refresh, { jti: newTokenId() }), 'Token is invalid or expired'],
+  ['never issued', (person) => resign(person.refresh, { jti: randomId() }), 'Token is invalid or expired'],
   ['without an id', (person) => resign(person.refresh, { jti: undefined }), 'Token has no id'],
   ['without exp', (person) => resign(person.refresh, { exp: undefined }), "Token has no 'exp' claim"],
   ['without a type', (person) => resign(person.refresh, { token_type: undefined }), 'Token has no type'],
   ['without a user', (person) => resign(person.refresh, { user_id: undefined }), 'Token is invalid or expired'],
-  ['of nobody', (person) => resign(person.refresh, { user_id: newTokenId() }), 'Token is invalid or expired'],
+  ['of nobody', (person) => resign(person.refresh, { user_id: randomId() }), 'Token is invalid or expired'],
 ];
 
 describe('POST /api/token/refresh/', () => {

@@ -6,8 +6,8 @@ import { ApiError } from '../errors.ts';
 import { isAllowedHost, isAllowedOrigin } from './origin.ts';
 
 /**
- * Headers of every answer but a socket's. Answers are data, which no page may frame, run or keep; the one page there
- * is, the documentation, states its own policy.
+ * Headers of every answer but a socket's. Answers are data, which no page may frame, run or keep; the pages that there
+ * are state their own policies.
  */
 export const securityHeaders = createMiddleware<AppEnv>(async (c, next) => {
   await next();

@@ -7,7 +7,7 @@ import type { FieldsSchema } from '../body.ts';
 import { errorBody, fieldErrorsOrError, jsonSchema, namedJsonSchemas, type AnySchema } from './schemas.ts';
 
 /** The sections of the description, in order. */
-const TAGS = ['Accounts', 'Sessions', 'Users', 'Conversations', 'Messages', 'Service'] as const;
+const TAGS = ['Accounts', 'Sessions', 'Users', 'Conversations', 'Messages', 'Service', 'Operating'] as const;
 
 /** What the API's description says of a route. */
 type RouteDescription = {
@@ -16,7 +16,9 @@ type RouteDescription = {
   tags: [(typeof TAGS)[number]];
   /** Whether it needs an access token. */
   bearer: boolean;
-  /** What the body of an answer is, if not JSON. */
+  /** Whether it needs a key of the operator. */
+  operator?: true;
+  /** What the bodies of its own `responses` are, if not JSON. */
   produces?: string;
   body?: FieldsSchema;
   /** Query parameters, all of them optional. */
@@ -36,15 +38,18 @@ export const hasherBusy = {
   schema: errorBody,
 };
 
+const tooMany = { description: 'Too many requests; `Retry-After` says when to try again.', schema: errorBody };
+
+const operatorRefused = { description: 'The key is missing, wrong or too old.', schema: errorBody };
+
 const tokenRefused = {
   description: 'The token is missing, invalid, expired or its session has ended.',
   schema: errorBody,
 };
 
 const memberResponses = {
-  403: { description: 'The caller is not a member of the conversation.', schema: errorBody },
+  403: { description: 'The caller is not a member, or the other member is not available to them.', schema: errorBody },
   404: { description: 'There is no such conversation, or nothing of this name in it.', schema: errorBody },
-  429: { description: 'Too much at once; `Retry-After` says when to try again.', schema: errorBody },
 };
 
 /**
@@ -54,6 +59,7 @@ const memberResponses = {
 export function describe(route: RouteDescription) {
   const responses: RouteDescription['responses'] = {
     ...route.responses,
+    429: route.responses[429] ?? tooMany,
     500: { description: 'A fault of the server.', schema: errorBody },
   };
   if (route.body) responses[400] ??= fieldErrors;
@@ -62,12 +68,13 @@ export function describe(route: RouteDescription) {
     responses[415] = { description: 'The body is neither JSON nor a form.', schema: errorBody };
   }
   if (route.bearer) responses[401] = tokenRefused;
+  if (route.operator) responses[401] = operatorRefused;
   if (route.member) Object.assign(responses, { ...memberResponses, ...route.responses });
   return describeRoute({
     summary: route.summary,
     ...(route.description && { description: route.description }),
     tags: route.tags,
-    security: route.bearer ? [{ bearer: [] }] : [],
+    security: securityOf(route),
     ...(route.body && { requestBody: requestBody(route.body) }),
     ...((route.query || route.headers) && { parameters: parameters(route) }),
     responses: Object.fromEntries(
@@ -75,11 +82,20 @@ export function describe(route: RouteDescription) {
         status,
         {
           description,
-          ...(schema && { content: { [route.produces ?? 'application/json']: { schema: jsonSchema(schema) } } }),
+          ...(schema && { content: { [mediaType(route, status)]: { schema: jsonSchema(schema) } } }),
         },
       ]),
     ),
   } as DescribeRouteOptions);
+}
+
+function mediaType({ produces, responses }: RouteDescription, status: string): string {
+  return produces !== undefined && status in responses ? produces : 'application/json';
+}
+
+function securityOf({ bearer, operator }: RouteDescription) {
+  if (operator) return [{ operator: [] }];
+  return bearer ? [{ bearer: [] }] : [];
 }
 
 function requestBody(body: FieldsSchema) {
@@ -119,7 +135,10 @@ export async function openApiDocument(app: Hono<AppEnv>) {
       tags: TAGS.map((name) => ({ name })),
       components: {
         schemas: namedJsonSchemas() as Record<string, object>,
-        securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+          operator: { type: 'http', scheme: 'bearer', description: 'A key that `npm run admin` makes, for a minute.' },
+        },
       },
     },
   });

@@ -1,6 +1,5 @@
-import { sha256 } from '@noble/hashes/sha2.js';
-import { utf8ToBytes } from '@noble/hashes/utils.js';
 import { html, raw } from 'hono/html';
+import { pagePolicy } from '../html.ts';
 import type { OpenApiDocument } from './describe.ts';
 
 /** The parts of an OpenAPI operation that the page shows. */
@@ -79,7 +78,7 @@ function operationBlock({ method, path, operation }: Entry) {
   return html`<article>
     <h3><span class="method ${method}">${method.toUpperCase()}</span> <code>${path}</code></h3>
     <p>
-      <strong>${operation.summary}</strong>${operation.security?.length ? html` <em>Needs an access token.</em>` : ''}
+      <strong>${operation.summary}</strong>${needOf(operation)}
     </p>
     ${operation.description ? html`<p>${code(operation.description)}</p>` : ''}
     <dl>
@@ -101,6 +100,13 @@ function operationBlock({ method, path, operation }: Entry) {
       })}
     </dl>
   </article>`;
+}
+
+function needOf({ security = [] }: Operation) {
+  if (security.length === 0) return '';
+  return security.some((scheme) => 'operator' in scheme)
+    ? html` <em>Needs a key of the operator.</em>`
+    : html` <em>Needs an access token.</em>`;
 }
 
 function schemaBlock([name, schema]: [string, Schema]) {
@@ -157,17 +163,12 @@ code { font: .9em ui-monospace, monospace; background: var(--soft); padding: .1e
 .method { display: inline-block; min-width: 3.5em; font: bold .85em ui-monospace, monospace; }
 .get { color: light-dark(#0b6b3a, #67d493); }
 .delete { color: light-dark(#a3243b, #ff8fa3); }
+.patch, .put { color: light-dark(#6b3fa0, #c7a6ff); }
 .post { color: light-dark(#8a4b00, #f0b35f); }
 dl { display: grid; grid-template-columns: minmax(4rem, max-content) 1fr; gap: .2rem 1rem; margin: .6rem 0 0; }
 dt { font-weight: 600; }
 dd { margin: 0; overflow-wrap: anywhere; }
 `;
 
-/** The page may load nothing at all; its one style sheet is in it, and known by its hash. */
-export const docsPolicy = [
-  "default-src 'none'",
-  `style-src 'sha256-${btoa(String.fromCharCode(...sha256(utf8ToBytes(STYLE))))}'`,
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ');
+/** The policy of the page. */
+export const docsPolicy = pagePolicy(STYLE);

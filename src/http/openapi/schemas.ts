@@ -22,6 +22,9 @@ export const fieldErrorsBody = schema('FieldErrors', v.record(v.string(), v.arra
 /** What a 400 may hold: messages by field, or what is wrong with the body as a whole. */
 export const fieldErrorsOrError = v.union([errorBody, fieldErrorsBody]);
 
+/** A time as accounts and sessions have it: ISO 8601, UTC. */
+export const isoTime = v.pipe(v.string(), v.isoTimestamp());
+
 /** A refresh and an access token. */
 export const tokenPair = schema('TokenPair', v.strictObject({ refresh: v.string(), access: v.string() }));
 

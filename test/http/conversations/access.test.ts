@@ -1,13 +1,10 @@
-import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { endSession } from '../../../src/auth/sessions.ts';
-import { directory } from '../../../src/directory/database.ts';
 import { api, type ApiAnswer } from '../../helpers/api.ts';
 import { Caller } from '../../helpers/caller.ts';
 import { objectOf, query, storedTexts } from '../../helpers/conversation.ts';
 import { countQueries } from '../../helpers/d1.ts';
 import { rename, setLeft, touch, versionOf } from '../../helpers/directory.ts';
-import { pairInConversation, signedIn } from '../../helpers/people.ts';
+import { endSession, pairInConversation, signedIn } from '../../helpers/people.ts';
 import { claimsOf, resign } from '../../helpers/tokens.ts';
 
 type Request = (caller: Caller) => Promise<ApiAnswer>;
@@ -63,7 +60,7 @@ describe.each(REQUESTS)('%s', (_, request, status) => {
 
   it('in a session that has ended is answered 401', async () => {
     const { john, johns, conversationId } = await said();
-    await endSession(directory(env.DB), await claimsOf(john.access), 'logout', Date.now());
+    await endSession(await claimsOf(john.access), 'logout', Date.now());
     const { body } = await expectRefused(conversationId, () => request(johns), 401);
     expect(body).toMatchObject({ code: 'token_not_valid' });
   });
