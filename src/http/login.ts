@@ -94,12 +94,16 @@ async function requireAttempt(c: Context<AppEnv>, attempt: Attempt, source: Sour
 
 /** Tells the user, if there is one, but not of every attempt: one who goes on must not fill their log. */
 async function storeThrottled(db: Directory, email: string, source: Source): Promise<void> {
-  const account = await findCredentials(db, email);
-  if (!account) return;
-  const now = Date.now();
-  const rate = { limit: 1, periodMs: LOGIN_PERIOD_S * 1000 };
-  const wait = await take(db, { what: 'login_throttled', whose: account.id, rate }, now);
-  if (wait === 0) await storeForeignEvent(db, { kind: 'login_throttled', user_id: account.id, source, now });
+  try {
+    const account = await findCredentials(db, email);
+    if (!account) return;
+    const now = Date.now();
+    const rate = { limit: 1, periodMs: LOGIN_PERIOD_S * 1000 };
+    const wait = await take(db, { what: 'login_throttled', whose: account.id, rate }, now);
+    if (wait === 0) await storeForeignEvent(db, { kind: 'login_throttled', user_id: account.id, source, now });
+  } catch (error) {
+    logError('event_not_stored', error, { request_id: source.request_id });
+  }
 }
 
 /** Ends the sessions that are too many, so that all of them can be ended whenever that is needed. */
