@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-pool-workers';
 import { defineConfig } from 'vitest/config';
 
@@ -16,6 +17,8 @@ export default defineConfig({
   test: {
     // The Worker logs a line for each request; only those of failed tests are worth reading.
     silent: DELIVERY_MINUTES === undefined && 'passed-only',
+    // Vitest leaves one core idle. Files wait as much as they compute, so two at a time suit a machine of two cores.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       {
         plugins: [

@@ -82,7 +82,7 @@ me.patch(
     tags: ['Accounts'],
     bearer: true,
     body: profile,
-    responses: { 200: { description: 'The account as it is now.', schema: account }, 503: hasherBusy },
+    responses: { 200: { description: 'The account as it is now.', schema: account }, 409: conflict, 503: hasherBusy },
   }),
   async (c) => {
     const before = await callersAccount(c);
@@ -159,10 +159,12 @@ me.post(
 
 async function moveTo(c: Context<AppEnv>, before: Account & { password: string }, email: string): Promise<void> {
   const db = directory(c.env.DB);
-  const isTaken =
-    (await emailTaken(db, email)) ||
-    !(await changeEmail(db, { user_id: before.id, email, password: before.password }, sourceOf(c), Date.now()));
-  if (isTaken) throw invalid({ email: EMAIL_TAKEN });
+  const isTaken = invalid({ email: EMAIL_TAKEN });
+  if (await emailTaken(db, email)) throw isTaken;
+  const change = { user_id: before.id, email, password: before.password };
+  if (!(await changeEmail(db, change, sourceOf(c), Date.now()))) {
+    throw (await emailTaken(db, email)) ? isTaken : changedMeanwhile;
+  }
   // Whoever has verified it is told in any case. Another address may be a stranger's, who must not get many.
   if (before.email_verified_at !== null || (await mayMailTo(c, before.email))) {
     c.executionCtx.waitUntil(sendMail(c.env, { to: before.email, ...emailChangedLetter() }));
