@@ -118,7 +118,7 @@ export async function setActive(
       .set({ is_active: isActive })
       .where(and(eq(users.id, user_id), isNull(users.deleted_at)))
       .returning({ id: users.id }),
-    storeEvent(db, { kind, user_id, source, now }, isNull(users.deleted_at)),
+    storeEvent(db, { kind, user_id, source, now }),
     ...endingSessions(
       db,
       { user_id },
