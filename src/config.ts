@@ -33,6 +33,8 @@ export const BODY_MAX_BYTES = 64 * 1024;
 export const NAME_MAX_LENGTH = 100;
 /** Code points of an e-mail address: the original's limit. */
 export const EMAIL_MAX_LENGTH = 200;
+/** Code points of what a search for users looks for: a whole name. That is longer than any e-mail address. */
+export const SEARCH_MAX_LENGTH = 2 * NAME_MAX_LENGTH + 1;
 /** Rows of one page of a list: a screenful or two, and a bounded answer. */
 export const PAGE_SIZE = 100;
 
@@ -76,6 +78,31 @@ export const TYPING_REPEAT_MS = 4000;
 /** Milliseconds for which others show that a user types, unless it is said again. */
 export const TYPING_LIFETIME_MS = 6000;
 
+// Inboxes
+
+/** Code points of the newest message that an inbox shows: more than any list has room for. */
+export const PREVIEW_MAX_LENGTH = 200;
+/** Where unread messages of one conversation are counted no further: "99+" is all that anybody shows. */
+export const UNREAD_MAX = 100;
+/** Conversations that one user may pin: more would push everything else off the screen. */
+export const PINS_MAX = 20;
+/** Milliseconds between two beginnings of feeds to inboxes: what changes in between travels in one. */
+export const FEED_INTERVAL_MS = 200;
+/** Milliseconds after which an inbox that does not answer a feed is asked again. */
+export const FEED_TIMEOUT_MS = 5000;
+/** Milliseconds from a change to the alarm that sees to its feeds, should the object be gone by then. */
+export const FEED_ALARM_MS = 10_000;
+/** Milliseconds before a feed that failed is tried again: at first, and at most, doubling in between. */
+export const FEED_RETRY_MS = { first: 1000, most: 5 * 60_000 } as const;
+/** Milliseconds for which an inbox where nobody was listening is told of nobody's typing. */
+export const TYPING_UNHEARD_MS = 15_000;
+/** People whose presence an inbox follows: those that its user talked to last. */
+export const CONTACTS_MAX = 100;
+/** Inboxes told of somebody's presence at the same time. */
+export const PRESENCE_CONCURRENCY = 20;
+/** Milliseconds between two looks whether someone who is online has gone without a word. */
+export const PRESENCE_CHECK_MS = 3 * 60_000;
+
 // Abuse. A deployment may set those marked (*) by a variable of the same name: see `settings.ts`.
 
 /** Tokens of one user in one conversation (*): a burst of as many short messages passes. */
@@ -116,7 +143,7 @@ export const REGISTRATIONS_PER_DAY = 300;
 export const CONVERSATIONS_PER_DAY = 200;
 /** Mails to one address (*) in an hour, of all kinds that somebody can ask for. */
 export const MAILS_PER_HOUR = 5;
-/** Changes of a user's name, address or blocks (*) in an hour: each is told to conversations. */
+/** Changes of a user's name, address, blocks or presence (*) in an hour: each is told to conversations. */
 export const PROFILE_CHANGES_PER_HOUR = 60;
 /** Seconds of the windows of the rate-limit bindings in wrangler.toml. */
 export const ADDRESS_PERIOD_S = 60;

@@ -8,11 +8,12 @@ import {
 } from './config.ts';
 import { directory, type Directory } from './directory/database.ts';
 import { dueNotices, postponeNotices, settleNotices, type DueNotice } from './directory/notices.ts';
+import { inLanes, inTime } from './in-time.ts';
 import { logError } from './log.ts';
 
 /**
- * Tells conversations what has changed about a user: that a session of theirs has ended, what they are called. Never
- * fails: what fails is left to the cron run.
+ * Tells conversations, and the user's inbox, what has changed about a user: that a session of theirs has ended, what they
+ * are called. Never fails: what fails is left to the cron run.
  */
 export async function deliverNoticesOf(env: Env, userId: string): Promise<void> {
   try {
@@ -37,47 +38,47 @@ async function deliverDue(env: Env, userId?: string): Promise<void> {
   }
 }
 
-/** Tells every conversation what is due for it, NOTICE_CONCURRENCY at a time. @returns how many notices have arrived */
+/** Tells every object what is due for it, NOTICE_CONCURRENCY at a time. @returns how many notices have arrived */
 async function deliver(env: Env, db: Directory, due: DueNotice[]): Promise<number> {
-  const queue = [...Map.groupBy(due, (notice) => notice.conversation_id).values()];
+  const byObject = Map.groupBy(due, ({ conversation, user_id }) => conversation?.id ?? `inbox ${user_id}`);
   const [told, failed]: [number[], number[]] = [[], []];
-  const takeTurns = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      const ids = next.map(({ id }) => id);
-      ((await tell(env, next)) ? told : failed).push(...ids);
-    }
-  };
-  await Promise.all(Array.from({ length: NOTICE_CONCURRENCY }, takeTurns));
+  await inLanes([...byObject.values()], NOTICE_CONCURRENCY, async (notices) => {
+    const ids = notices.map(({ id }) => id);
+    ((await tell(env, notices)) ? told : failed).push(...ids);
+  });
   if (told.length > 0) await settleNotices(db, told);
   if (failed.length > 0) await postponeNotices(db, failed, Date.now());
   return told.length;
 }
 
-/** Tells one conversation of everything that is due for it. @returns whether it has heard */
-async function tell(env: Env, notices: DueNotice[]): Promise<boolean> {
-  const [first] = notices;
-  if (!first) return true;
-  const ended_sessions = notices.flatMap(({ session_id, remember_until }) =>
-    session_id !== null && remember_until !== null ? [{ session_id, remember_until }] : [],
-  );
+/** Tells one object of everything that is due for it. @returns whether it has heard */
+async function tell(env: Env, notices: readonly DueNotice[]): Promise<boolean> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const { conversation_id, version, epoch } = first;
-      await inTime(env.CONVERSATIONS.getByName(conversation_id).notify({ version, epoch }, { ended_sessions }));
+      await inTime(notify(env, notices), NOTICE_TIMEOUT_MS, 'The object does not answer.');
       return true;
     } catch (error) {
-      logError('notice_failed', error, { conversation_id: first.conversation_id });
+      const [first] = notices;
+      logError('notice_failed', error, {
+        conversation_id: first?.conversation?.id,
+        user_id: first?.user_id ?? undefined,
+      });
       if (attempt >= NOTICE_ATTEMPTS) return false;
       await new Promise((resolve) => setTimeout(resolve, NOTICE_RETRY_MS));
     }
   }
 }
 
-/** Gives up on a call that hangs: the conversations behind it must not wait for it. */
-async function inTime(call: Promise<void>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('The conversation does not answer.')), NOTICE_TIMEOUT_MS);
-  });
-  await Promise.race([call, timeout]).finally(() => clearTimeout(timer));
+async function notify(env: Env, notices: readonly DueNotice[]): Promise<void> {
+  const [first] = notices;
+  const ended_sessions = notices.flatMap(({ session_id, remember_until }) =>
+    session_id !== null && remember_until !== null ? [{ session_id, remember_until }] : [],
+  );
+  if (first?.conversation) {
+    const { id, ...known } = first.conversation;
+    await env.CONVERSATIONS.getByName(id).notify(known, { ended_sessions });
+  } else if (first && first.user_id !== null) {
+    const user_changed = notices.some(({ kind }) => kind === 'user_changed');
+    await env.INBOXES.getByName(first.user_id).notify({ ended_sessions, user_changed });
+  }
 }

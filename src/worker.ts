@@ -9,6 +9,7 @@ import { app } from './http/app.ts';
 import { logError } from './log.ts';
 
 export { Conversation } from './conversation/conversation.ts';
+export { Inbox } from './inbox/inbox.ts';
 
 export default {
   fetch: app.fetch,

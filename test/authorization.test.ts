@@ -1,10 +1,11 @@
 import { listDurableObjectIds } from 'cloudflare:test';
 import { env, exports } from 'cloudflare:workers';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { deleteAccount, setActive } from '../src/auth/accounts.ts';
 import { passwordState, signLink } from '../src/auth/links.ts';
 import type { TokenPair } from '../src/auth/sessions.ts';
 import { signToken } from '../src/auth/tokens.ts';
+import { redeliverNotices } from '../src/deliver-notices.ts';
 import { block } from '../src/directory/blocks.ts';
 import { directory } from '../src/directory/database.ts';
 import { findAccount } from '../src/directory/users.ts';
@@ -15,6 +16,7 @@ import { errorOf } from './helpers/chat-pair.ts';
 import { openChat, type Asked, type ChatSocket } from './helpers/chat-socket.ts';
 import { open, storedMessages } from './helpers/conversation.ts';
 import { setLeft } from './helpers/directory.ts';
+import { connectInbox, openInbox, upgradeInbox, type InboxSocket } from './helpers/inbox-socket.ts';
 import { operatorKey } from './helpers/operator.ts';
 import { pairInConversation, PASSWORD, signedIn, signIn, SOURCE, type Person } from './helpers/people.ts';
 import { pathOf, routesOf, type Route } from './helpers/routes.ts';
@@ -137,6 +139,20 @@ const TOKEN_IN_BODY = (answer: string): Answers => ({
   nonexistent: '401 token_not_valid',
 });
 
+/** Of an upgrade, whose refusals are all 403. */
+const SOCKET = (answers: Answers): Answers => ({
+  ...answers,
+  anonymous: '403 not_authenticated',
+  'ended session': '403 session_ended',
+  deactivated: '403 user_inactive',
+  deleted: '403 user_not_found',
+  expired: '403 token_not_valid',
+  'forged signature': '403 token_not_valid',
+  'refresh as access': '403 token_not_valid',
+  nonexistent: '403 user_not_found',
+  operator: '403 token_not_valid',
+});
+
 const EMPTY = () => ({});
 
 /** Every route that there is. A public route with a body is sent an empty one, and got as far as that with a 400. */
@@ -202,20 +218,13 @@ const EXPECTED: Record<string, Row> = {
   'DELETE /api/conversations/:id/messages/:n/reactions/:emoji': { answers: WRITERS('200') },
   'PATCH /api/conversations/:id/marks': { answers: MEMBERS('204'), body: () => ({ read: 1 }) },
   'GET /api/conversations/:id/changes': { answers: MEMBERS('200'), showsMessage: true },
-  'GET /ws/chat/:id': {
-    answers: {
-      ...MEMBERS('101'),
-      anonymous: '403 not_authenticated',
-      'ended session': '403 session_ended',
-      deactivated: '403 user_inactive',
-      deleted: '403 user_not_found',
-      expired: '403 token_not_valid',
-      'forged signature': '403 token_not_valid',
-      'refresh as access': '403 token_not_valid',
-      nonexistent: '403 user_not_found',
-      operator: '403 token_not_valid',
-    },
-  },
+  'GET /ws/chat/:id': { answers: SOCKET(MEMBERS('101')) },
+
+  // One's own inbox, in which is what one is a member of.
+  'GET /api/conversations': { answers: SIGNED_IN('200'), showsMessage: true },
+  'PATCH /api/conversations/:id': { answers: MEMBERS('200'), body: () => ({ pinned: true }), showsMessage: true },
+  // Has no plain frames.
+  'GET /ws/inbox': { answers: SOCKET(SIGNED_IN('403 unknown_version')) },
 
   'GET /api/admin/users': { answers: OPERATOR('200') },
   'PATCH /api/admin/users/:id': { answers: OPERATOR('204'), body: () => ({ is_active: false }) },
@@ -239,16 +248,37 @@ const CLOSED = {
   operator: CLOSE.unauthenticated,
 } satisfies Record<Exclude<Caller, (typeof READERS)[number]>, number>;
 
+/** Those who have an inbox, but not the conversation in it. */
+const WITHOUT_IT = ['stranger', 'ex-member'] as const satisfies Caller[];
+const hasInbox = (caller: Caller) => isReader(caller) || WITHOUT_IT.some((one) => one === caller);
+
 // How they are asked
 
 type Scene = Pair & { sessionId: string; credentials: Credentials };
 
-/** A conversation of john's with ray that holds a message of john's, a session of john's, and the caller's credentials. */
+/**
+ * A conversation of john's with ray that holds a message of john's, a session of john's, and the caller's credentials.
+ * john's inbox knows of the message and, if he has left, of that.
+ */
 async function scene(caller: Caller): Promise<Scene> {
   const pair = await pairInConversation();
   await new ConversationCaller(pair.conversationId, pair.john).say(SECRET_MESSAGE);
+  await untilListed(pair.john, 1);
   const { session_id } = await claimsOf(pair.john.access);
-  return { ...pair, sessionId: session_id, credentials: await CREDENTIALS[caller](pair) };
+  const credentials = await CREDENTIALS[caller](pair);
+  if (caller === 'ex-member') {
+    await redeliverNotices(env);
+    await untilListed(pair.john, 0);
+  }
+  return { ...pair, sessionId: session_id, credentials };
+}
+
+/** Waits until somebody's inbox has so many conversations: they tell it after they have answered. */
+async function untilListed({ access }: Person, count: number): Promise<void> {
+  await vi.waitFor(async () => {
+    const { body } = await api('/api/conversations/', { token: access });
+    if (body.conversations.length !== count) throw new Error(`The inbox has ${body.conversations.length}.`);
+  });
 }
 
 const shared = new Map<Caller, Promise<Scene>>();
@@ -385,6 +415,43 @@ describe('a chat.v1 socket', () => {
   });
 });
 
+describe('a socket of an inbox', () => {
+  const refused = (Object.entries(CLOSED) as [keyof typeof CLOSED, number][]).filter(([caller]) => !hasInbox(caller));
+
+  it.each(refused)('%s: closed with %d', async (caller, code) => {
+    const { credentials }: Scene = await sceneToLookAt(caller);
+    const socket = await connectInbox(credentials.access);
+    expect(await socket.closed).toMatchObject({ code });
+    expect(socket.pending).toEqual([]);
+  });
+
+  it.each(READERS)('%s: welcomed, and shown the conversation', async (caller) => {
+    const { john, conversationId, credentials }: Scene = await sceneToLookAt(caller);
+    const { welcome } = await openInbox(credentials.access ?? '');
+    expect(welcome.me).toBe(john.id);
+    expect(welcome.snapshot?.conversations).toMatchObject([
+      { conversation: conversationId, last: { text: SECRET_MESSAGE } },
+    ]);
+  });
+
+  it.each(WITHOUT_IT)('%s: welcomed, and shown nothing of it', async (caller) => {
+    const { conversationId, credentials }: Scene = await sceneToLookAt(caller);
+    const socket = await openInbox(credentials.access ?? '');
+    expect(socket.welcome.snapshot?.conversations).toEqual([]);
+    for (const unread of [false, true]) {
+      for (const archived of [false, true]) {
+        const page = await socket.ask({ type: 'list', unread, archived });
+        expect(page).toMatchObject({ type: 'page', conversations: [] });
+      }
+    }
+    expect(await socket.refused({ type: 'set', conversation: conversationId, pinned: true })).toBe(
+      'no_such_conversation',
+    );
+    socket.send({ type: 'mark', conversation: conversationId, read: 1 });
+    expect(await socket.next('error')).toMatchObject({ code: 'no_such_conversation' });
+  });
+});
+
 describe('a member who was blocked', () => {
   const NOT_AVAILABLE = 'This user is not available.';
   const WRITING: Asked[] = [
@@ -393,7 +460,7 @@ describe('a member who was blocked', () => {
     { type: 'react', n: 1, emoji: '👍', on: true },
     { type: 'react', n: 1, emoji: '👍', on: false },
   ];
-  const writingRoutes = routesOf().filter((route) => EXPECTED[nameOf(route)]?.answers.blocked.startsWith('403'));
+  const writingRoutes = routesOf().filter((route) => EXPECTED[nameOf(route)]?.answers.blocked === '403 not_available');
 
   it.each(writingRoutes.map((route) => [nameOf(route), route] as const))(
     'is told no more than that the other is not available: %s',
@@ -537,6 +604,7 @@ describe.each(Object.entries(WAYS))('a session that was ended by %s', (_, { end,
   let ending: Ending;
   let openChatSocket: ChatSocket;
   let openPlainSocket: TestSocket;
+  let openInboxSocket: InboxSocket;
 
   beforeAll(async () => {
     const pair = await pairInConversation();
@@ -551,11 +619,16 @@ describe.each(Object.entries(WAYS))('a session that was ended by %s', (_, { end,
     };
     openChatSocket = await openChat(pair.conversationId, device.access);
     openPlainSocket = await open(pair.conversationId, device.access);
+    openInboxSocket = await openInbox(device.access);
     await end(ending);
   });
 
   it('has an access token that is refused', async () => {
-    expect((await fetchJson('GET', '/api/users/', ending.device.access)).status).toBe(401);
+    const { access } = ending.device;
+    expect((await fetchJson('GET', '/api/users/', access)).status).toBe(401);
+    expect((await fetchJson('GET', '/api/conversations/', access)).status).toBe(401);
+    const path = `/api/conversations/${ending.conversationId}/`;
+    expect((await fetchJson('PATCH', path, access, { pinned: true })).status).toBe(401);
   });
 
   it('has a refresh token that is refused', async () => {
@@ -574,6 +647,13 @@ describe.each(Object.entries(WAYS))('a session that was ended by %s', (_, { end,
     expect(socket.pending).toEqual([]);
   });
 
+  it('opens no socket of its inbox', async () => {
+    const socket = await connectInbox(ending.device.access);
+    const code = because === undefined ? CLOSE.sessionEnded : CLOSE.unauthenticated;
+    expect(await socket.closed).toMatchObject({ code });
+    expect(socket.pending).toEqual([]);
+  });
+
   it('opens no plain socket', async () => {
     const answer = await upgrade(ending.conversationId, ending.device.access);
     expect(answer.status).toBe(403);
@@ -581,7 +661,7 @@ describe.each(Object.entries(WAYS))('a session that was ended by %s', (_, { end,
   });
 
   it('has its open sockets closed', async () => {
-    for (const socket of [openChatSocket, openPlainSocket]) {
+    for (const socket of [openChatSocket, openPlainSocket, openInboxSocket]) {
       expect(await socket.closed).toMatchObject({ code: CLOSE.sessionEnded });
     }
   });
@@ -625,13 +705,44 @@ describe('a conversation', () => {
   });
 });
 
-/** The header in which the Worker tells a conversation's object who connects, filled in by a client. */
-async function claimed(by: Person, as: Person, conversationId: string): Promise<Record<string, string>> {
+describe('an inbox', () => {
+  it('hears of no conversation but those of its user', async () => {
+    const { john, ray, conversationId } = await pairInConversation();
+    const stranger = await signedIn('Stranger');
+    const { id: ownId } = await chat(stranger, ray);
+    const [johns, strangers] = [await openInbox(john.access), await openInbox(stranger.access)];
+    await new ConversationCaller(conversationId, ray).say(SECRET_MESSAGE);
+    expect(await johns.row(conversationId)).toMatchObject({ last: { text: SECRET_MESSAGE } });
+    await new ConversationCaller(ownId, ray).say('Good morning');
+    // What the stranger hears of is told after what they must not hear of.
+    expect(await strangers.row(ownId)).toMatchObject({ last: { text: 'Good morning' } });
+    await strangers.settled();
+    expect(strangers.welcome.snapshot?.conversations).toEqual([]);
+    expect(JSON.stringify(strangers.frames)).not.toContain(conversationId);
+    expect(JSON.stringify(strangers.frames)).not.toContain(john.id);
+    const { body } = await api('/api/conversations/', { token: stranger.access });
+    expect(body.conversations).toMatchObject([{ conversation: ownId }]);
+  });
+
+  it('is changed for its user alone', async () => {
+    const { john, ray, conversationId } = await pairInConversation();
+    await new ConversationCaller(conversationId, ray).say(SECRET_MESSAGE);
+    for (const person of [john, ray]) await untilListed(person, 1);
+    const before = (await api('/api/conversations/', { token: ray.access })).body;
+    const setting = { pinned: true, muted_until: 5, archived: true };
+    await succeed(`/api/conversations/${conversationId}/`, { method: 'PATCH', json: setting, token: john.access });
+    expect((await api('/api/conversations/', { token: ray.access })).body).toEqual(before);
+  });
+});
+
+/** The header in which the Worker tells an object who connects, filled in by a client. */
+async function claimed(by: Person, as: Person, conversationId?: string): Promise<Record<string, string>> {
   const { session_id, exp } = await claimsOf(by.access);
   return {
     'X-Edge-Chat-Connect': JSON.stringify({
-      conversation_id: conversationId,
-      version: 1,
+      ...(conversationId === undefined
+        ? { shows_presence: true }
+        : { conversation_id: conversationId, version: 1, protocol: 'chat.v1' }),
       epoch: 1,
       user_id: as.id,
       session_id,
@@ -659,6 +770,20 @@ describe('an identity that the client claims', () => {
     expect((await upgrade(conversationId, undefined, { headers })).status).toBe(403);
   });
 
+  it('does not reach the inbox: the socket is in that of the user of the token', async () => {
+    const { john, ray } = await pairInConversation();
+    const headers = await claimed(ray, john);
+    const socket = await connectInbox(ray.access, { headers });
+    expect(JSON.parse(await socket.next())).toMatchObject({ type: 'welcome', me: ray.id });
+    const nobody = await connectInbox(undefined, { headers });
+    expect(await nobody.closed).toMatchObject({ code: CLOSE.unauthenticated });
+    expect((await upgradeInbox({ headers })).status).toBe(403);
+    // Nor does it say whose inbox is listed.
+    const query = `?user_id=${john.id}`;
+    const list = await api(`/api/conversations/${query}`, { token: ray.access, headers });
+    expect(list.body).toMatchObject({ conversations: [] });
+  });
+
   it('in the token counts only if the signature does', async () => {
     const { john, ray, conversationId } = await pairInConversation();
     const stranger = await signedIn('Stranger');
@@ -678,5 +803,17 @@ describe('an identity that the client claims', () => {
     const answer = await stub.fetch('https://conversation/connect', { headers: { Upgrade: 'websocket' } });
     expect(answer.webSocket).toBeNull();
     expect(answer.status).toBe(400);
+  });
+
+  it('must be that of the user whose inbox it is, even if somebody reaches the object itself', async () => {
+    const { john, ray } = await pairInConversation();
+    const headers = { Upgrade: 'websocket', ...(await claimed(ray, ray)) };
+    const answer = await env.INBOXES.getByName(john.id).fetch('https://inbox/connect', { headers });
+    expect(answer.webSocket).toBeNull();
+    expect(answer.status).toBe(400);
+    const own = await env.INBOXES.getByName(ray.id).fetch('https://inbox/connect', { headers });
+    expect(own.status).toBe(101);
+    own.webSocket?.accept();
+    own.webSocket?.close();
   });
 });

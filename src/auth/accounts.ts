@@ -1,6 +1,6 @@
 import { and, eq, isNull, or, sql } from 'drizzle-orm';
 import type { Directory } from '../directory/database.ts';
-import { writeMemberNotices, writeSessionNotices } from '../directory/notices.ts';
+import { writeInboxNotice, writeMemberNotices, writeSessionNotices } from '../directory/notices.ts';
 import { blocks, members, securityEvents, sessions, users } from '../directory/schema.ts';
 import { endingSessions, logSessionEnds } from './end-sessions.ts';
 import { logEvent, storeEvent, type Source } from './security-log.ts';
@@ -136,7 +136,7 @@ export async function setActive(
 
 /**
  * Deletes an account, in one batch: everything that tells who its user was goes from the directory, and a notice goes to
- * each of their conversations, which forgets its copy and closes their sockets. Their messages stay, as those of a
+ * each of their conversations, which forgets its copy and closes their sockets, and to their inbox, which forgets all. Their messages stay, as those of a
  * "Deleted user". The caller delivers the notices; should it die, the cron trigger does.
  * @param password the stored hash that the user has just proved to know; undefined for the operator
  * @returns false if nothing was deleted: there is no such account (any more), or the password was changed
@@ -156,10 +156,11 @@ export async function deleteAccount(
   // Of every statement, so that they all do something or none does. The one that makes it false comes last.
   const isThere = sql`EXISTS (SELECT 1 FROM ${users} WHERE ${mayDelete})`;
   const liveSessions = and(eq(sessions.user_id, user_id), isNull(sessions.ended_at), isThere);
-  const [, , , , , , , deleted] = await db.batch([
+  const [, , , , , , , , deleted] = await db.batch([
     // Nobody needs to remember the sessions: who is no member cannot connect.
     writeSessionNotices(db, liveSessions, 0, now),
     ...writeMemberNotices(db, and(eq(members.user_id, user_id), isThere), user_id, now),
+    writeInboxNotice(db, mayDelete, now),
     db
       .update(members)
       .set({ left_at: now })
@@ -171,6 +172,9 @@ export async function deleteAccount(
       .update(users)
       .set({
         ...DELETED_USER,
+        name_key: '',
+        last_name_key: '',
+        show_presence: 'contacts',
         // Nobody can register this one: it has no domain.
         email: `deleted:${user_id}`,
         password: '',

@@ -1,13 +1,15 @@
 import { backoff } from './backoff.ts';
-import { LiveConversation, type Shared } from './conversation.ts';
+import { LiveConversation } from './conversation.ts';
 import { runtime, type Environment } from './environment.ts';
 import { closedError } from './error.ts';
 import { expected } from './http.ts';
+import { LiveInbox } from './inbox.ts';
 import { defaultStorage } from './indexed-db.ts';
 import { Keeper } from './keeper.ts';
 import { Listeners } from './listeners.ts';
 import { conversationOf, outboxPrefix } from './outbox.ts';
 import { Session } from './session.ts';
+import type { Shared } from './shared.ts';
 import type { Chat, ChatOptions, ChatSnapshot, Conversation, User, UserPage } from './types.ts';
 
 /**
@@ -26,10 +28,10 @@ export function createChat({ url, storage = defaultStorage(), environment }: Cha
   let cancelOpening: (() => void) | undefined;
 
   const keeper = new Keeper(storage, mortal, server, () => {
-    for (const it of conversations.values()) it.durabilityChanged();
+    for (const it of live()) it.durabilityChanged();
   });
   const session = new Session(server, mortal, steady, keeper, () => {
-    for (const it of conversations.values()) it.sessionChanged();
+    for (const it of live()) it.sessionChanged();
     const { snapshot } = session;
     if (snapshot === shown) return;
     if (snapshot.me !== shown.me && snapshot.me !== null) void openWaiting(snapshot.me, 0);
@@ -37,7 +39,20 @@ export function createChat({ url, storage = defaultStorage(), environment }: Cha
     listeners.tell();
   });
   shown = session.snapshot;
-  const shared: Shared = { session, keeper, environment: mortal, socketUrl: server.replace(/^http/, 'ws') };
+  const shared: Shared = {
+    session,
+    keeper,
+    environment: mortal,
+    socketUrl: server.replace(/^http/, 'ws'),
+    isOnline: (id) => conversations.get(id)?.snapshot().connection.status === 'online',
+    hasRead: (id, n) => inbox.hasRead(id, n),
+  };
+  const inbox = new LiveInbox(shared);
+
+  /** Everything that has a socket. */
+  function live(): (LiveConversation | LiveInbox)[] {
+    return [inbox, ...conversations.values()];
+  }
 
   function conversation(id: string): LiveConversation {
     const known = conversations.get(id);
@@ -46,6 +61,13 @@ export function createChat({ url, storage = defaultStorage(), environment }: Cha
     conversations.set(id, made);
     if (isClosed) made.close(closedError());
     return made;
+  }
+
+  async function users(query: { readonly search?: string; readonly after?: string }): Promise<UserPage> {
+    const { body, headers } = await session.request({ path: `/api/users/?${new URLSearchParams(query).toString()}` });
+    const next = /<([^>]*)>; *rel="next"/.exec(headers.get('Link') ?? '')?.[1];
+    const after = next === undefined ? null : new URL(next, server).searchParams.get('after');
+    return { users: expected(body, isUsers), next: after };
   }
 
   /** Conversations in which something waits to be sent are opened without anybody looking at them. */
@@ -63,7 +85,7 @@ export function createChat({ url, storage = defaultStorage(), environment }: Cha
     const { me } = session.snapshot;
     if (session.access === null) session.restore();
     else if (me !== null) void openWaiting(me, 0);
-    for (const it of conversations.values()) it.wake();
+    for (const it of live()) it.wake();
   }
 
   const stopListening = mortal.onWake(wake);
@@ -75,25 +97,21 @@ export function createChat({ url, storage = defaultStorage(), environment }: Cha
     signUp: (account) => session.signUp(account),
     signIn: (credentials) => session.signIn(credentials),
     signOut: () => session.signOut(),
-    users: async (after): Promise<UserPage> => {
-      const query = after === undefined ? '' : `?after=${encodeURIComponent(after)}`;
-      const { body, headers } = await session.request({ path: `/api/users/${query}` });
-      const users = expected(body, isUsers);
-      const hasMore = headers.get('Link')?.includes('rel="next"') ?? false;
-      return { users, next: hasMore ? (users.at(-1)?.id ?? null) : null };
-    },
+    users: (after) => users({ ...(after !== undefined && { after }) }),
+    search: (text, after) => users({ search: text, ...(after !== undefined && { after }) }),
     conversationWith: async (userId): Promise<Conversation> => {
       const { body } = await session.request({ path: `/api/users/${encodeURIComponent(userId)}/chat/` });
       const { data } = expected(body, isOpened);
       return conversation(data.id);
     },
     conversation,
+    inbox,
     wake,
     close: () => {
       isClosed = true;
       stopListening();
       session.close();
-      for (const it of conversations.values()) it.close(closedError());
+      for (const it of live()) it.close(closedError());
       mortal.end();
     },
   };

@@ -1,19 +1,17 @@
 import type { Operation } from '../protocol/client-frames.ts';
 import { CLOSE } from '../protocol/close-codes.ts';
-import type { Answer, ServerFrame, ServerFrameOf } from '../protocol/server-frames.ts';
+import { decodeServerFrame, type Answer, type ServerFrame, type ServerFrameOf } from '../protocol/server-frames.ts';
 import { isRef, messageProblem } from '../protocol/text.ts';
+import { CatchUp } from './catch-up.ts';
 import { ChatError, closedError, signedOutError } from './error.ts';
-import type { Environment } from './environment.ts';
-import type { Keeper } from './keeper.ts';
 import { Link } from './link.ts';
-import { Listeners } from './listeners.ts';
 import { Log } from './log.ts';
 import { Marks } from './marks.ts';
 import { Outbox, type Entry } from './outbox.ts';
 import { People } from './people.ts';
 import { newRef } from './ref.ts';
 import { Requests } from './requests.ts';
-import type { Session } from './session.ts';
+import { connectionOf, type Shared } from './shared.ts';
 import type {
   Connection,
   Conversation,
@@ -25,20 +23,7 @@ import type {
   PendingOperation,
   SendOptions,
 } from './types.ts';
-
-/** Milliseconds between two looks whether the last frame was lost. */
-const PROBE_MS = 5 * 60_000;
-/** Milliseconds for which the socket stays when nobody wants it any more: the next screen may want it again. */
-const LINGER_MS = 5000;
-
-/** What all conversations of a chat share. */
-export type Shared = {
-  readonly session: Session;
-  readonly keeper: Keeper;
-  readonly environment: Environment;
-  /** Of the server, with `ws:` or `wss:`. */
-  readonly socketUrl: string;
-};
+import { reuse, View } from './view.ts';
 
 /** An operation, and whether its frame was sent. */
 type Sent = { readonly entry: Entry; isOut: boolean };
@@ -47,31 +32,24 @@ type Sent = { readonly entry: Entry; isOut: boolean };
 export class LiveConversation implements Conversation {
   readonly id: string;
   readonly #shared: Shared;
-  readonly #listeners = new Listeners();
   readonly #log = new Log();
   readonly #people: People;
   readonly #outbox: Outbox;
-  readonly #link: Link;
-  readonly #requests: Requests;
+  readonly #link: Link<'conversation'>;
+  readonly #catchUp: CatchUp<'conversation'>;
+  readonly #requests: Requests<'conversation'>;
   readonly #marks: Marks;
   #me: string | null = null;
   /** The operation whose turn it is, from then until it is answered or the socket is lost. */
   #current: Sent | null = null;
   /** Until when the server wants to hear of no operation, by {@link Environment.elapsed}. */
   #heldUntil = 0;
-  #isSyncing = false;
-  #isCaughtUp = false;
-  #isWanted = false;
   #isClosed = false;
   /** When the others were last told that one types; null if they were told otherwise. */
   #typingSaidAt: number | null = null;
-  #connection: Connection = { status: 'idle', problem: null, durable: false };
-  #shown: ConversationSnapshot;
-  #cancelProbe = () => {};
-  #cancelSync = () => {};
-  #cancelMarks = () => {};
+  #connection: Connection | null = null;
+  readonly #view: View<ConversationSnapshot>;
   #cancelHold = () => {};
-  #cancelLinger: (() => void) | null = null;
 
   constructor(id: string, shared: Shared) {
     const { session, keeper, environment, socketUrl } = shared;
@@ -80,21 +58,31 @@ export class LiveConversation implements Conversation {
     this.#people = new People(environment, () => this.#show());
     this.#outbox = new Outbox(keeper, environment, id, () => this.#proceed());
     this.#link = new Link(session, environment, socketUrl, {
-      target: () => this.#target(),
+      target: () => `/ws/chat/${encodeURIComponent(id)}/${this.#catchUp.query}`,
+      decode: decodeServerFrame,
       welcomed: (frame) => this.#welcomed(frame),
       received: (frame) => this.#received(frame),
       lost: (code) => this.#lost(code),
       stopped: (problem) => this.#stopped(problem),
       changed: () => this.#show(),
     });
-    this.#requests = new Requests(this.#link, environment);
+    this.#catchUp = new CatchUp(this.#link, environment, {
+      apply: (frame) => this.#apply(frame),
+      caughtUp: () => this.#tellMarks(),
+      probing: () => {
+        this.#marks.forgetTold();
+        // A tab may have died and left something.
+        this.#outbox.reload();
+      },
+    });
+    this.#requests = new Requests(this.#link, environment, () => this.#proceed());
     this.#marks = new Marks(this.#log, this.#link, environment);
-    this.#shown = this.#build();
+    this.#view = new View(() => this.#build());
     this.sessionChanged();
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
-    const remove = this.#listeners.add(listener);
+    const remove = this.#view.add(listener);
     this.#proceed();
     return () => {
       remove();
@@ -102,7 +90,7 @@ export class LiveConversation implements Conversation {
     };
   };
 
-  readonly snapshot = (): ConversationSnapshot => this.#shown;
+  readonly snapshot = (): ConversationSnapshot => this.#view.snapshot;
 
   send(text: string, { ref, reply_to }: SendOptions = {}): Promise<Message> {
     const refusal = this.#refusalOf({ ref, text });
@@ -145,8 +133,8 @@ export class LiveConversation implements Conversation {
   async loadOlder(until?: number): Promise<void> {
     for (;;) {
       // Where the messages begin is known once there is a connection, and may change with each.
-      const page = await this.#page(() => (this.#log.cursor ? { before: this.#log.first } : {}));
-      const isPrepended = this.#log.prepend(page);
+      const page = await this.#page(() => (this.#catchUp.cursor ? { before: this.#log.first } : {}));
+      const isPrepended = this.#catchUp.isCurrent(page) && this.#log.prepend(page.messages);
       if (isPrepended) this.#dropSent(page.messages);
       this.#show();
       if (this.#log.first === 1 || (isPrepended && this.#log.first <= (until ?? Infinity))) return;
@@ -161,6 +149,7 @@ export class LiveConversation implements Conversation {
   markRead(n: number = this.#log.last): void {
     this.#marks.read(n);
     this.#tellMarks();
+    this.#shared.hasRead(this.id, Math.min(n, this.#log.last));
   }
 
   setTyping(on: boolean): void {
@@ -181,7 +170,7 @@ export class LiveConversation implements Conversation {
   /** As {@link Chat.wake}. */
   wake(): void {
     this.#link.wake();
-    if (this.#isCaughtUp) this.#probe();
+    if (this.#catchUp.isDone) this.#catchUp.probe();
     else this.#outbox.reload();
   }
 
@@ -206,8 +195,8 @@ export class LiveConversation implements Conversation {
 
   close(why: ChatError): void {
     this.#isClosed = true;
-    this.#link.want(false);
-    this.#requests.close(why);
+    this.#link.end();
+    this.#requests.end(why);
     this.#outbox.close(why);
     this.#show();
   }
@@ -217,6 +206,7 @@ export class LiveConversation implements Conversation {
     this.#me = me;
     this.#heldUntil = 0;
     this.#log.clear();
+    this.#catchUp.cursor = null;
     this.#marks.clear();
     this.#outbox.setUser(me, why);
     this.#link.restart();
@@ -247,40 +237,23 @@ export class LiveConversation implements Conversation {
     // Where one may not be nothing will ever be sent.
     const isBarred = problem?.code === 'not_a_member' || problem?.code === 'no_such_conversation';
     if (status === 'stopped' && isBarred) this.#outbox.refuseAll(problem);
-    const isWanted = !this.#isClosed && (this.#listeners.size > 0 || this.#outbox.isWaiting || !this.#requests.isEmpty);
-    if (isWanted) {
-      this.#cancelLinger?.();
-      this.#cancelLinger = null;
-      this.#isWanted = true;
-      this.#link.want(true);
-    } else if (this.#isWanted && !this.#isClosed && !this.#cancelLinger) {
-      this.#cancelLinger = this.#shared.environment.after(LINGER_MS, () => {
-        this.#cancelLinger = null;
-        this.#isWanted = false;
-        this.#link.want(false);
-      });
-    }
+    const isWanted = this.#view.isWatched || this.#outbox.isWaiting || !this.#requests.isEmpty;
+    this.#link.want(isWanted && !this.#isClosed);
     this.#pump();
     this.#show();
   }
 
-  #target(): string {
-    const { cursor } = this.#log;
-    const query = cursor ? `?after=${cursor.rev}&epoch=${cursor.epoch}` : '';
-    return `/ws/chat/${encodeURIComponent(this.id)}/${query}`;
-  }
-
   #welcomed(frame: ServerFrameOf<'welcome'>): void {
-    this.#log.welcome(frame);
-    this.#dropSent(frame.snapshot?.messages ?? []);
+    if (!frame.resumed) {
+      const { snapshot = { messages: [], members: [] } } = frame;
+      this.#log.replace(snapshot, this.#catchUp.cursor?.epoch === frame.epoch);
+      this.#dropSent(snapshot.messages);
+      this.#outbox.dropShown(() => true);
+    }
     this.#people.welcome(frame);
     this.#marks.forgetTold();
     this.#typingSaidAt = null;
-    if (frame.resumed) this.#sync();
-    else {
-      this.#outbox.dropShown(() => true);
-      this.#caughtUp();
-    }
+    this.#catchUp.welcomed(frame);
     this.#requests.askAll();
     this.#proceed();
   }
@@ -288,8 +261,7 @@ export class LiveConversation implements Conversation {
   #received(frame: ServerFrame): void {
     switch (frame.type) {
       case 'changes':
-        this.#apply(frame, false);
-        if (this.#log.hasGap) this.#sync();
+        this.#catchUp.received(frame);
         break;
       case 'typing':
         this.#people.typing(frame, this.#link.welcome?.limits.typing_lifetime_ms ?? 0);
@@ -299,72 +271,25 @@ export class LiveConversation implements Conversation {
         break;
       case 'error':
         // Without a ref it refuses a mark, or typing, which is worth nothing later.
-        if (frame.ref !== undefined || frame.retry_after_ms === undefined) break;
-        this.#cancelMarks();
-        this.#cancelMarks = this.#shared.environment.after(frame.retry_after_ms, () => {
-          this.#marks.forgetTold();
-          this.#tellMarks();
-        });
+        if (frame.ref === undefined && frame.retry_after_ms !== undefined) this.#marks.refused(frame.retry_after_ms);
         break;
       default:
     }
     this.#show();
   }
 
-  #apply(frame: ServerFrameOf<'changes'>, closesGap: boolean): void {
+  #apply({ messages, members }: ServerFrameOf<'changes'>): void {
     const { last } = this.#log;
-    this.#log.changes(frame, closesGap);
-    for (const { n, sender_id } of frame.messages) if (n > last) this.#people.stopTyping(sender_id);
-    this.#dropSent(frame.messages);
+    this.#log.upsert({ messages, members });
+    for (const { n, sender_id } of messages) if (n > last) this.#people.stopTyping(sender_id);
+    this.#dropSent(messages);
     this.#dropShown();
-    if (this.#isCaughtUp) this.#tellMarks();
-  }
-
-  /** Asks for what has changed, a page after the other, unless it is asking already. */
-  #sync(): void {
-    const { cursor } = this.#log;
-    if (this.#isSyncing || !cursor) return;
-    this.#isSyncing = true;
-    this.#link.ask({ type: 'sync', ref: newRef(), after: cursor.rev }, (answer) => {
-      if (answer?.type === 'error' && answer.retry_after_ms !== undefined) {
-        this.#cancelSync = this.#shared.environment.after(answer.retry_after_ms, () => {
-          this.#isSyncing = false;
-          this.#sync();
-        });
-        return;
-      }
-      this.#isSyncing = false;
-      if (answer?.type === 'changes') {
-        this.#apply(answer, !answer.more);
-        if (answer.more) this.#sync();
-        else this.#caughtUp();
-        this.#show();
-      } else if (answer) {
-        // The server does not know this cursor: begin anew.
-        this.#log.cursor = null;
-        this.#link.lose(new ChatError('server', answer.type === 'error' ? answer.message : 'It was not understood.'));
-      }
-    });
-  }
-
-  #caughtUp(): void {
-    this.#isCaughtUp = true;
-    this.#link.caughtUp();
-    this.#cancelProbe();
-    this.#cancelProbe = this.#shared.environment.after(PROBE_MS, () => this.#probe());
     this.#tellMarks();
-  }
-
-  /** If the very last frame was lost, nothing else would tell. */
-  #probe(): void {
-    this.#marks.forgetTold();
-    this.#sync();
-    // A tab may have died and left something.
-    this.#outbox.reload();
+    this.#show();
   }
 
   #tellMarks(): void {
-    if (this.#me !== null && this.#isCaughtUp) this.#marks.tell(this.#me);
+    if (this.#me !== null && this.#catchUp.isDone) this.#marks.tell(this.#me);
   }
 
   /** Sends the operation whose turn it is, once it is kept. */
@@ -422,16 +347,17 @@ export class LiveConversation implements Conversation {
 
   /** What was done leaves `pending` when the rows show it. */
   #dropShown(): void {
-    const { cursor, first, last } = this.#log;
+    const { cursor } = this.#catchUp;
+    const { first, last } = this.#log;
     this.#outbox.dropShown(({ n, rev }) => cursor !== null && rev <= cursor.rev && (n < first || n <= last));
   }
 
   #lost(code: number): void {
     const sent = this.#current;
     this.#current = null;
-    this.#isSyncing = false;
-    this.#isCaughtUp = false;
-    for (const cancel of [this.#cancelProbe, this.#cancelSync, this.#cancelMarks, this.#cancelHold]) cancel();
+    this.#catchUp.lost();
+    this.#marks.lost();
+    this.#cancelHold();
     this.#people.nobodyTypes();
     const isItsFault = code === CLOSE.tooLarge || code === CLOSE.unsupportedData;
     if (sent?.isOut && isItsFault) this.#outbox.refuse(sent.entry, new ChatError('too_large', 'It is too large.'));
@@ -442,17 +368,8 @@ export class LiveConversation implements Conversation {
     this.#proceed();
   }
 
-  async #page(range: () => HistoryRange): Promise<ServerFrameOf<'page'>> {
-    const { status, problem } = this.#link;
-    if (this.#isClosed) throw closedError();
-    if (status === 'stopped' || status === 'signed_out') throw problem ?? signedOutError();
-    const page = this.#requests.page(range);
-    this.#proceed();
-    try {
-      return await page;
-    } finally {
-      this.#proceed();
-    }
+  #page(range: () => HistoryRange): Promise<ServerFrameOf<'page'>> {
+    return this.#requests.ask('page', () => ({ type: 'history', limit: 100, ...range() }));
   }
 
   /** The message as it is stored. Whoever does not wait for it finds a refusal in `pending`. */
@@ -497,13 +414,8 @@ export class LiveConversation implements Conversation {
     return done;
   }
 
-  /** Shows what has changed, if anything has. */
   #show(): void {
-    const next = this.#build();
-    const keys = Object.keys(next) as (keyof ConversationSnapshot)[];
-    if (keys.every((key) => next[key] === this.#shown[key])) return;
-    this.#shown = next;
-    this.#listeners.tell();
+    this.#view.show();
   }
 
   /** What is to be sent, without messages that are shown already, as those that another tab has sent are. */
@@ -511,18 +423,11 @@ export class LiveConversation implements Conversation {
     const { pending } = this.#outbox;
     const me = this.#me ?? '';
     const rest = pending.filter((it) => it.type !== 'send' || !this.#log.shows(me, it.ref));
-    if (rest.length === pending.length) return pending;
-    const { pending: before } = this.#shown;
-    return rest.length === before.length && rest.every((it, index) => it === before[index]) ? before : rest;
+    return rest.length === pending.length ? pending : reuse(this.#view.snapshot.pending, rest);
   }
 
   #build(): ConversationSnapshot {
-    const { status, problem } = this.#link;
-    const { durable } = this.#shared.keeper;
-    const before = this.#connection;
-    if (before.status !== status || before.problem !== problem || before.durable !== durable) {
-      this.#connection = { status, problem, durable };
-    }
+    this.#connection = reuse(this.#connection, connectionOf(this.#link, this.#shared.keeper));
     return {
       connection: this.#connection,
       me: this.#me,
@@ -530,7 +435,7 @@ export class LiveConversation implements Conversation {
       has_older: this.#log.first > 1,
       pending: this.#pending(),
       members: this.#people.members(this.#log.members),
-      cursor: this.#log.cursor,
+      cursor: this.#catchUp.cursor,
     };
   }
 }

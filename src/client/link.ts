@@ -1,9 +1,10 @@
 import type { ClientFrame } from '../protocol/client-frames.ts';
 import { CLOSE, verdictOf } from '../protocol/close-codes.ts';
-import { decodeServerFrame, type Answer, type ServerFrame, type ServerFrameOf } from '../protocol/server-frames.ts';
+import type { InboxClientFrame, InboxServerFrame } from '../protocol/inbox-frames.ts';
+import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.ts';
 import { BEARER_PREFIX, CHAT_V1 } from '../protocol/versions.ts';
 import { backoff } from './backoff.ts';
-import { ChatError } from './error.ts';
+import { ChatError, signedOutError } from './error.ts';
 import type { Environment, Socket } from './environment.ts';
 import type { Session } from './session.ts';
 import type { Connection } from './types.ts';
@@ -16,17 +17,36 @@ const PONG_TIMEOUT_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 20_000;
 /** Milliseconds that a connection must hold for its loss to count as the first. */
 const STABLE_MS = 10_000;
+/** Milliseconds for which the socket stays when nobody wants it any more: the next screen may want it again. */
+const LINGER_MS = 5000;
 
-/** A frame that is answered. */
-export type Question = Extract<ClientFrame, { ref: string }>;
+/** The frames of each kind of socket. */
+type Frames = {
+  readonly conversation: { readonly sent: ClientFrame; readonly received: ServerFrame };
+  readonly inbox: { readonly sent: InboxClientFrame; readonly received: InboxServerFrame };
+};
+/** What a socket is about. */
+export type Kind = keyof Frames;
+/** A frame that is sent. */
+export type Sent<Of extends Kind> = Frames[Of]['sent'];
+/** A frame that is sent and answered. */
+export type Question<Of extends Kind> = Extract<Sent<Of>, { ref: string }>;
+/** A frame from the server. */
+export type Received<Of extends Kind> = Frames[Of]['received'];
+/** The same, of one type. */
+export type ReceivedOf<Of extends Kind, Type extends string> = Extract<Received<Of>, { type: Type }>;
+/** What answers a frame that has a ref. */
+export type Answer<Of extends Kind> = ReceivedOf<Of, 'ok' | 'error' | 'page' | 'changes'>;
 
 /** What becomes of a link. The frames of a socket that was given up are not among it. */
-export type LinkEvents = {
+export type LinkEvents<Of extends Kind> = {
   /** Where to connect to: the path and query. */
   target(): string;
-  welcomed(frame: ServerFrameOf<'welcome'>): void;
+  /** What a text says; undefined if it is not understood. */
+  decode(text: string): Received<Of> | undefined;
+  welcomed(frame: ReceivedOf<Of, 'welcome'>): void;
   /** Any other frame that answers nothing which was asked here. */
-  received(frame: ServerFrame): void;
+  received(frame: Received<Of>): void;
   /** @param code of the close; 1006 if there was none */
   lost(code: number): void;
   /** It will not come back by itself. */
@@ -39,16 +59,17 @@ export type LinkEvents = {
  * One chat.v1 socket at a time, for as long as it is wanted: it connects, refreshes the token, notices when nobody is
  * there any more, and comes back after a loss as docs/protocol.md says.
  */
-export class Link {
+export class Link<Of extends Kind> {
   status: Connection['status'] = 'idle';
   problem: ChatError | null = null;
   readonly #session: Session;
   readonly #environment: Environment;
   readonly #url: string;
-  readonly #events: LinkEvents;
+  readonly #events: LinkEvents<Of>;
   #isWanted = false;
+  #cancelLinger: (() => void) | null = null;
   #socket: Socket | null = null;
-  #welcome: ServerFrameOf<'welcome'> | null = null;
+  #welcome: ReceivedOf<Of, 'welcome'> | null = null;
   #welcomedAt = 0;
   #attempt = 0;
   /** The token that the socket was opened with. */
@@ -56,7 +77,7 @@ export class Link {
   /** Whether the token was replaced since the last welcome. */
   #hasRefreshed = false;
   #refusal: ServerFrameOf<'error'> | null = null;
-  readonly #answers = new Map<string, { settle: (answer: Answer | null) => void; cancelTimeout: () => void }>();
+  readonly #answers = new Map<string, { settle: (answer: Answer<Of> | null) => void; cancelTimeout: () => void }>();
   #cancelTimer = () => {};
   /** When the server wants to hear of it again, by {@link Environment.elapsed}. */
   #notBefore = 0;
@@ -67,7 +88,7 @@ export class Link {
   #turn = 0;
 
   /** @param url of the server, with `ws:` or `wss:` */
-  constructor(session: Session, environment: Environment, url: string, events: LinkEvents) {
+  constructor(session: Session, environment: Environment, url: string, events: LinkEvents<Of>) {
     this.#session = session;
     this.#environment = environment;
     this.#url = url;
@@ -75,16 +96,36 @@ export class Link {
   }
 
   /** The welcome of the socket that is open; null without one. */
-  get welcome(): ServerFrameOf<'welcome'> | null {
+  get welcome(): ReceivedOf<Of, 'welcome'> | null {
     return this.#welcome;
   }
 
-  /** Connects, or disconnects. */
+  /** Why nothing can be asked for; undefined if it can, now or later. */
+  get refusal(): ChatError | undefined {
+    const isOver = this.status === 'stopped' || this.status === 'signed_out';
+    return isOver ? (this.problem ?? signedOutError()) : undefined;
+  }
+
+  /** Connects, or disconnects after a while. */
   want(isWanted: boolean): void {
-    if (isWanted === this.#isWanted) return;
-    this.#isWanted = isWanted;
-    if (!isWanted) this.#rest();
-    else if (this.status === 'idle') this.#connect();
+    if (!isWanted) {
+      if (this.#isWanted) this.#cancelLinger ??= this.#environment.after(LINGER_MS, () => this.end());
+      return;
+    }
+    this.#cancelLinger?.();
+    this.#cancelLinger = null;
+    if (this.#isWanted) return;
+    this.#isWanted = true;
+    if (this.status === 'idle') this.#connect();
+  }
+
+  /** Disconnects at once, until it is wanted again. */
+  end(): void {
+    this.#cancelLinger?.();
+    this.#cancelLinger = null;
+    if (!this.#isWanted) return;
+    this.#isWanted = false;
+    this.#rest();
   }
 
   /** Takes note of who is signed in now. */
@@ -115,7 +156,7 @@ export class Link {
   }
 
   /** Sends a frame to whoever is there. */
-  tell(frame: ClientFrame): void {
+  tell(frame: Sent<Of>): void {
     if (this.#welcome) this.#send(JSON.stringify(frame));
   }
 
@@ -123,7 +164,7 @@ export class Link {
    * Sends a frame that is answered.
    * @param settle gets the answer, or null if the socket is lost before
    */
-  ask(frame: Question, settle: (answer: Answer | null) => void): void {
+  ask(frame: Question<Of>, settle: (answer: Answer<Of> | null) => void): void {
     if (!this.#welcome) return settle(null);
     const cancelTimeout = this.#environment.after(ANSWER_TIMEOUT_MS, () =>
       this.lose(new ChatError('network', 'The server does not answer.')),
@@ -183,23 +224,24 @@ export class Link {
 
   #receive(data: unknown): void {
     if (data === 'pong') return this.#ponged();
-    const frame = typeof data === 'string' ? decodeServerFrame(data) : undefined;
+    const frame = typeof data === 'string' ? this.#events.decode(data) : undefined;
     // A newer server may say more than this client understands.
     if (!frame) return;
     if (!this.#welcome) {
       if (frame.type === 'error') this.#refusal = frame;
       if (frame.type !== 'welcome') return;
-      this.#welcome = frame;
+      const welcome = frame as ReceivedOf<Of, 'welcome'>;
+      this.#welcome = welcome;
       this.#hasRefreshed = false;
       this.#welcomedAt = this.#environment.elapsed();
       this.#cancelTimer();
       this.#schedulePing();
-      this.#events.welcomed(frame);
+      this.#events.welcomed(welcome);
       return;
     }
     const asked = 'ref' in frame && frame.ref !== undefined ? this.#answers.get(frame.ref) : undefined;
     if (!asked) return this.#events.received(frame);
-    const answer = frame as Answer;
+    const answer = frame as Answer<Of>;
     this.#answers.delete(answer.ref ?? '');
     asked.cancelTimeout();
     asked.settle(answer);

@@ -1,17 +1,10 @@
 import type { MemberRow, MessageRow } from '../protocol/rows.ts';
-import type { ServerFrameOf } from '../protocol/server-frames.ts';
 
-/** Everything up to `rev` of the history that `epoch` names. */
-export type Cursor = { readonly epoch: number; readonly rev: number };
+/** Messages and members, by themselves or among other things of a frame. */
+type Rows = { readonly messages: readonly MessageRow[]; readonly members: readonly MemberRow[] };
 
-/**
- * The rows that a client has of a conversation: every member, and the messages from some `n` on. What frames do to
- * them is what docs/protocol.md says, above all its rule 3.
- */
+/** The rows that a client has of a conversation: every member, and the messages from some `n` on. */
 export class Log {
-  cursor: Cursor | null = null;
-  /** Whether a `changes` began beyond the cursor. Only a `sync` closes the gap. */
-  hasGap = false;
   readonly #messages = new Map<number, MessageRow>();
   readonly #members = new Map<string, MemberRow>();
   /** The `n` of the messages, by sender and ref. */
@@ -58,65 +51,36 @@ export class Log {
 
   /** Forgets everything. */
   clear(): void {
-    this.cursor = null;
-    this.hasGap = false;
     this.#messages.clear();
     this.#members.clear();
     this.#sent.clear();
     this.#startAt(1);
   }
 
-  welcome(frame: ServerFrameOf<'welcome'>): void {
-    this.hasGap = false;
-    if (frame.resumed) return;
+  /** Has the rows of a snapshot in place of others. @param isSameHistory whether the others are of its history */
+  replace(snapshot: Rows, isSameHistory: boolean): void {
     // A row that has not changed stays the same object.
-    const isSameHistory = this.cursor?.epoch === frame.epoch;
     const [oldMessages, oldMembers] = [new Map(this.#messages), new Map(this.#members)];
-    const reuse = <Row extends { readonly rev: number }>(row: Row, old: Row | undefined): Row =>
+    const unlessNew = <Row extends { readonly rev: number }>(row: Row, old: Row | undefined): Row =>
       isSameHistory && old?.rev === row.rev ? old : row;
-    const messages = (frame.snapshot?.messages ?? []).map((row) => reuse(row, oldMessages.get(row.n)));
-    const members = (frame.snapshot?.members ?? []).map((row) => reuse(row, oldMembers.get(row.user_id)));
+    const messages = snapshot.messages.map((row) => unlessNew(row, oldMessages.get(row.n)));
+    const members = snapshot.members.map((row) => unlessNew(row, oldMembers.get(row.user_id)));
     this.clear();
-    this.cursor = { epoch: frame.epoch, rev: frame.rev };
     this.#startAt(messages[0]?.n ?? 1);
-    this.#upsert(messages, members);
+    this.upsert({ messages, members });
   }
 
-  /** @param closesGap whether it answers the last `sync` of a row of them */
-  changes(frame: ServerFrameOf<'changes'>, closesGap: boolean): void {
-    if (!this.cursor) return;
-    if (frame.after > this.cursor.rev) {
-      this.hasGap = true;
-      return;
-    }
-    this.#upsert(frame.messages, frame.members);
-    if (frame.rev > this.cursor.rev) this.cursor = { ...this.cursor, rev: frame.rev };
-    if (closesGap) this.hasGap = false;
-  }
-
-  /**
-   * Puts a page of older messages in front.
-   * @returns whether it fits: it is of this history, not older than what is here, and ends where the messages begin
-   */
-  prepend(page: ServerFrameOf<'page'>): boolean {
-    const [oldest, newest] = [page.messages[0], page.messages.at(-1)];
-    if (!this.#isCurrent(page) || !oldest || newest?.n !== this.#first - 1) return false;
+  /** Puts a page of older messages in front. @returns whether it ends where the messages begin */
+  prepend(messages: readonly MessageRow[]): boolean {
+    const [oldest, newest] = [messages[0], messages.at(-1)];
+    if (!oldest || newest?.n !== this.#first - 1) return false;
     this.#first = oldest.n;
-    this.#upsert(page.messages, []);
+    this.upsert({ messages, members: [] });
     return true;
   }
 
-  #isCurrent(page: ServerFrameOf<'page'>): boolean {
-    return this.cursor !== null && page.epoch === this.cursor.epoch && page.rev >= this.cursor.rev;
-  }
-
-  #startAt(n: number): void {
-    this.#first = n;
-    this.#last = n - 1;
-    this.#run = null;
-  }
-
-  #upsert(messages: readonly MessageRow[], members: readonly MemberRow[]): void {
+  /** Takes rows over, unless there is one with a larger `rev`, or they are older than what is wanted. */
+  upsert({ messages, members }: Rows): void {
     for (const row of messages) {
       if (row.n < this.#first || (this.#messages.get(row.n)?.rev ?? 0) >= row.rev) continue;
       this.#messages.set(row.n, row);
@@ -127,5 +91,11 @@ export class Log {
     for (const row of members) {
       if ((this.#members.get(row.user_id)?.rev ?? 0) < row.rev) this.#members.set(row.user_id, row);
     }
+  }
+
+  #startAt(n: number): void {
+    this.#first = n;
+    this.#last = n - 1;
+    this.#run = null;
   }
 }

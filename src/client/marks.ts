@@ -1,24 +1,22 @@
 import type { Environment } from './environment.ts';
+import { Gatherer } from './gatherer.ts';
 import type { Link } from './link.ts';
 import type { Log } from './log.ts';
-
-/** Milliseconds in which marks are gathered: others see them once a second at most. */
-const GATHER_MS = 500;
 
 /** How far one has read and received. What the server does not show yet is told again after each reconnect and probe. */
 export class Marks {
   readonly #log: Log;
-  readonly #link: Link;
-  readonly #environment: Environment;
+  readonly #link: Link<'conversation'>;
+  readonly #gatherer: Gatherer;
+  #me = '';
   #read = 0;
   /** What this socket was told. */
   #told = { read: 0, delivered: 0 };
-  #cancelTelling: (() => void) | null = null;
 
-  constructor(log: Log, link: Link, environment: Environment) {
+  constructor(log: Log, link: Link<'conversation'>, environment: Environment) {
     this.#log = log;
     this.#link = link;
-    this.#environment = environment;
+    this.#gatherer = new Gatherer(environment, () => this.#tell());
   }
 
   /** Everything up to message `n` was read, of what is here. */
@@ -31,28 +29,39 @@ export class Marks {
     this.#told = { read: 0, delivered: 0 };
   }
 
+  /** They were refused: they are told again after so many milliseconds. */
+  refused(milliseconds: number): void {
+    this.forgetTold();
+    this.#gatherer.later(milliseconds);
+  }
+
+  /** The socket was lost. */
+  lost(): void {
+    this.#gatherer.cancel();
+  }
+
   /** Forgets all. */
   clear(): void {
     this.#read = 0;
     this.forgetTold();
-    this.#cancelTelling?.();
-    this.#cancelTelling = null;
+    this.#gatherer.cancel();
   }
 
   /** Tells what is not told yet, and not stored as far as is known. @param me whose marks they are */
   tell(me: string): void {
+    this.#me = me;
     this.#read = Math.min(this.#read, this.#log.last);
-    if (this.#cancelTelling || !this.#isNews(me)) return;
-    this.#cancelTelling = this.#environment.after(GATHER_MS, () => {
-      this.#cancelTelling = null;
-      if (!this.#link.welcome || !this.#isNews(me)) return;
-      this.#told = { read: this.#read, delivered: this.#log.last };
-      this.#link.tell({ type: 'mark', read: this.#told.read, delivered: this.#told.delivered });
-    });
+    if (this.#isNews()) this.#gatherer.soon();
   }
 
-  #isNews(me: string): boolean {
-    const own = this.#log.member(me);
+  #tell(): void {
+    if (!this.#link.welcome || !this.#isNews()) return;
+    this.#told = { read: this.#read, delivered: this.#log.last };
+    this.#link.tell({ type: 'mark', read: this.#told.read, delivered: this.#told.delivered });
+  }
+
+  #isNews(): boolean {
+    const own = this.#log.member(this.#me);
     if (!own) return false;
     const { read, delivered } = this.#told;
     return this.#read > Math.max(own.read, read) || this.#log.last > Math.max(own.delivered, delivered);

@@ -1,39 +1,51 @@
-import type { PageRange } from '../protocol/client-frames.ts';
-import type { ServerFrameOf } from '../protocol/server-frames.ts';
 import { ChatError } from './error.ts';
 import type { Environment } from './environment.ts';
-import type { Link } from './link.ts';
+import type { Kind, Link, Question, ReceivedOf } from './link.ts';
 import { newRef } from './ref.ts';
 
-type Page = ServerFrameOf<'page'>;
-type Request = {
-  /** Made when it is sent: where the messages begin may have changed meanwhile. */
-  readonly range: () => Partial<PageRange>;
-  readonly outcome: PromiseWithResolvers<Page>;
+/** A question that has no ref yet. */
+type Asked<Of extends Kind> = Question<Of> extends infer One ? (One extends unknown ? Omit<One, 'ref'> : never) : never;
+
+type Request<Of extends Kind> = {
+  /** Made when it is sent: where a list goes on may have changed meanwhile. */
+  readonly frame: () => Asked<Of>;
+  readonly answeredBy: 'page' | 'ok';
+  readonly outcome: PromiseWithResolvers<unknown>;
   cancelRetry: () => void;
 };
 
-/** Pages of history that were asked for. They only read, so they are simply asked for again until they are answered. */
-export class Requests {
-  readonly #link: Link;
+/** What was asked for and does no harm if it is done twice: it is simply asked again until it is answered. */
+export class Requests<Of extends Kind> {
+  readonly #link: Link<Of>;
   readonly #environment: Environment;
-  readonly #open = new Set<Request>();
+  readonly #onChange: () => void;
+  readonly #open = new Set<Request<Of>>();
+  #end: ChatError | undefined;
 
-  constructor(link: Link, environment: Environment) {
+  /** @param onChange is called when {@link isEmpty} may have changed */
+  constructor(link: Link<Of>, environment: Environment, onChange: () => void) {
     this.#link = link;
     this.#environment = environment;
+    this.#onChange = onChange;
   }
 
   get isEmpty(): boolean {
     return this.#open.size === 0;
   }
 
-  /** A page, as soon as there is a connection. @throws ChatError */
-  page(range: Request['range']): Promise<Page> {
-    const request = { range, outcome: Promise.withResolvers<Page>(), cancelRetry: () => {} };
+  /** What answers a frame, as soon as there is a connection. @throws ChatError if it is refused */
+  async ask<Type extends 'page' | 'ok'>(answeredBy: Type, frame: () => Asked<Of>): Promise<ReceivedOf<Of, Type>> {
+    const refusal = this.#end ?? this.#link.refusal;
+    if (refusal) throw refusal;
+    const request = { frame, answeredBy, outcome: Promise.withResolvers<unknown>(), cancelRetry: () => {} };
     this.#open.add(request);
     this.#ask(request);
-    return request.outcome.promise;
+    this.#onChange();
+    try {
+      return (await request.outcome.promise) as ReceivedOf<Of, Type>;
+    } finally {
+      this.#onChange();
+    }
   }
 
   /** There is a new socket: everything is asked again. */
@@ -50,10 +62,16 @@ export class Requests {
     this.#open.clear();
   }
 
-  #ask(request: Request): void {
+  /** Fails all, and whatever comes. */
+  end(why: ChatError): void {
+    this.#end = why;
+    this.close(why);
+  }
+
+  #ask(request: Request<Of>): void {
     request.cancelRetry();
-    const frame = { type: 'history', ref: newRef(), limit: 100, ...request.range() } as const;
-    this.#link.ask(frame, (answer) => {
+    const frame = { ...request.frame(), ref: newRef() };
+    this.#link.ask(frame as unknown as Question<Of>, (answer) => {
       // Without an answer it is asked again over the next socket.
       if (answer === null || !this.#open.has(request)) return;
       if (answer.type === 'error' && answer.retry_after_ms !== undefined) {
@@ -61,7 +79,7 @@ export class Requests {
         return;
       }
       this.#open.delete(request);
-      if (answer.type === 'page') request.outcome.resolve(answer);
+      if (answer.type === request.answeredBy) request.outcome.resolve(answer);
       else if (answer.type === 'error') request.outcome.reject(new ChatError(answer.code, answer.message));
       else request.outcome.reject(new ChatError('server', 'The server answered something else.'));
     });

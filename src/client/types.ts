@@ -38,10 +38,14 @@ export interface Chat extends Observable<ChatSnapshot> {
   signOut(): Promise<void>;
   /** The other users, in the order in which they signed up, a page at a time. @throws ChatError */
   users(after?: string): Promise<UserPage>;
+  /** The other users whom a text finds, a page at a time. @throws ChatError */
+  search(text: string, after?: string): Promise<UserPage>;
   /** The conversation with another user, which is opened if there is none. @throws ChatError */
   conversationWith(userId: string): Promise<Conversation>;
   /** The conversation with an id; always the same object. It connects when it is subscribed to, or asked for something. */
   conversation(id: string): Conversation;
+  /** All conversations of the user, in short. It connects when it is subscribed to, or asked for something. */
+  readonly inbox: Inbox;
   /** Looks at once whether anything was missed, as after a sleep. Browsers do so by themselves. */
   wake(): void;
   /** Closes every socket and stops every timer. What is not sent yet stays in the storage. */
@@ -81,6 +85,110 @@ export interface UserPage {
   readonly users: readonly User[];
   /** To be passed for the next page; null on the last. */
   readonly next: string | null;
+}
+
+/** The conversations of the user who is signed in, in short. */
+export interface Inbox extends Observable<InboxSnapshot> {
+  /** Puts the next page of older conversations into the snapshot; does nothing if there are none. @throws ChatError */
+  loadMore(): Promise<void>;
+  /** Archived conversations, a page at a time; they do not get into the snapshot. @throws ChatError */
+  archived(before?: string): Promise<InboxPage>;
+  /** Conversations with something unread, a page at a time; they do not get into the snapshot. @throws ChatError */
+  unread(before?: string): Promise<InboxPage>;
+  /**
+   * Changes how a conversation stands in the inbox. It is asked for until it is answered, but not kept over a reload.
+   * @throws ChatError if it is refused: `too_many_pins`, `no_such_conversation`, …
+   */
+  update(conversationId: string, change: InboxChange): Promise<void>;
+  /** Connects again after it had stopped or while it waits. */
+  reconnect(): void;
+}
+
+/** What {@link Inbox.update} changes; the rest stays. */
+export interface InboxChange {
+  /** null ends it. */
+  readonly muted_until?: number | null;
+  readonly pinned?: boolean;
+  readonly archived?: boolean;
+  /** true marks it to be come back to, false marks all of it as read. */
+  readonly unread?: boolean;
+}
+
+/** How the inbox stands. */
+export interface InboxSnapshot {
+  readonly connection: Connection;
+  /** Whose inbox it is: the user who is signed in, or was until the session ended; null if nobody is known. */
+  readonly me: string | null;
+  /** Pinned ones first, then those with the newest activity. Archived ones are left out. */
+  readonly conversations: readonly InboxConversation[];
+  /** Whether there are older ones, for {@link Inbox.loadMore}. */
+  readonly has_more: boolean;
+  /** In all conversations, whether they are here or not, but for muted and archived ones. */
+  readonly unread: InboxTotal;
+  /** Everything up to `rev` of the history `epoch` is here; null before the first welcome. */
+  readonly cursor: { readonly epoch: number; readonly rev: number } | null;
+}
+
+/** How much is unread in all. */
+export interface InboxTotal {
+  readonly messages: number;
+  /** Those that have unread messages or were marked unread. */
+  readonly conversations: number;
+}
+
+/** Some conversations. */
+export interface InboxPage {
+  readonly conversations: readonly InboxConversation[];
+  /** To be passed for the next page; null on the last. */
+  readonly next: string | null;
+}
+
+/** A conversation in short, as it stands at its `rev`. */
+export interface InboxConversation {
+  /** Its id, for {@link Chat.conversation}. */
+  readonly conversation: string;
+  /** Its last change, in the one sequence of all changes of the inbox. */
+  readonly rev: number;
+  /** `direct`. */
+  readonly kind: string;
+  /** null for a direct conversation, which its `peer` names. */
+  readonly title: string | null;
+  /** The other member of a direct conversation. */
+  readonly peer: InboxPeer | null;
+  /** Its newest message. */
+  readonly n: number;
+  /** The user has read everything up to this `n`. */
+  readonly read: number;
+  /** Messages of others that the user has not read. It stops to count somewhere. */
+  readonly unread: number;
+  /** The user wants to come back to it, although they have read it. */
+  readonly marked_unread: boolean;
+  readonly last: InboxMessage;
+  /** null if it is not muted. */
+  readonly muted_until: number | null;
+  readonly pinned: boolean;
+  readonly archived: boolean;
+  /** Who types, by user id. */
+  readonly typing: readonly string[];
+}
+
+/** The other member of a direct conversation. */
+export interface InboxPeer {
+  readonly user_id: string;
+  readonly first_name: string;
+  readonly last_name: string;
+  readonly online: boolean;
+  /** When they were last here; null while they are online, and if it is not known. */
+  readonly last_seen: number | null;
+}
+
+/** The newest message of a conversation, in short. */
+export interface InboxMessage {
+  readonly n: number;
+  readonly sender_id: string;
+  /** Its beginning; null if it was deleted. */
+  readonly text: string | null;
+  readonly created_at: number;
 }
 
 /** A conversation, as one of its members has it. */
@@ -168,7 +276,7 @@ export interface ConversationSnapshot {
   readonly cursor: { readonly epoch: number; readonly rev: number } | null;
 }
 
-/** How the connection of a conversation is. */
+/** How the connection of a conversation, or of the inbox, is. */
 export interface Connection {
   /**
    * - `idle`: nobody looks and nothing is to be sent, or the session is not restored yet

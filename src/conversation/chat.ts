@@ -12,18 +12,20 @@ import {
   TYPING_REPEAT_MS,
 } from '../config.ts';
 import { logError } from '../log.ts';
+import type { Attachment, Cursor } from '../objects/connection.ts';
+import { FanOut } from '../objects/fan-out.ts';
+import type { Feed } from '../objects/feed.ts';
+import { frameTokens, RateLimit, requestTokens } from '../objects/rate-limit.ts';
+import type { Sockets } from '../objects/sockets.ts';
 import { decodeClientFrame, type ClientFrame } from '../protocol/client-frames.ts';
 import { CLOSE } from '../protocol/close-codes.ts';
 import { decodePlainFrame, encodePlainMessage, INVALID_RECIPIENT, type PlainMessage } from '../protocol/plain.ts';
 import { encodeFrame, errorFrame, type Answer, type ServerFrameOf } from '../protocol/server-frames.ts';
 import { jsonBytes, utf8Bytes } from '../protocol/text.ts';
 import { settings } from '../settings.ts';
-import type { Attachment, Cursor } from './connection.ts';
-import { FanOut } from './fan-out.ts';
+import { Feeds, type FeedContext } from './feeds.ts';
 import { Presence } from './presence.ts';
-import { frameTokens, RateLimit, requestTokens } from './rate-limit.ts';
 import { answer, appendMessage, canResume, mark, whyNotAvailable, type Mark, type Request } from './rules.ts';
-import type { Sockets } from './sockets.ts';
 import { ConversationStore, type Changes } from './store.ts';
 import { Typing } from './typing.ts';
 
@@ -39,20 +41,30 @@ export type CatchUp =
 export class Chat {
   readonly store: ConversationStore;
   readonly presence: Presence;
+  readonly feeds: Feeds;
   readonly #id: string;
   readonly #sockets: Sockets;
   readonly #fanOut: FanOut;
   readonly #rateLimit = new RateLimit();
   readonly #typing = new Typing();
 
-  constructor(id: string, storage: DurableObjectStorage, sockets: Sockets) {
+  constructor(id: string, storage: DurableObjectStorage, sockets: Sockets, inboxes: FeedContext) {
     this.#id = id;
     this.#sockets = sockets;
-    this.store = new ConversationStore(storage);
-    this.presence = new Presence(this.store, sockets);
-    this.#fanOut = new FanOut(this.store, sockets, (error) =>
-      logError('fan_out_failed', error, { conversation_id: id }),
-    );
+    const store = new ConversationStore(storage);
+    this.store = store;
+    this.presence = new Presence(store, sockets);
+    this.feeds = new Feeds(id, store, inboxes);
+    const log = {
+      get rev() {
+        return store.rev;
+      },
+      frameSince: (rev: number) => {
+        const changes = store.changesSince(rev);
+        return { frame: encodeFrame({ type: 'changes', ...changes }), rev: changes.rev };
+      },
+    };
+    this.#fanOut = new FanOut(log, sockets, (error) => logError('fan_out_failed', error, { conversation_id: id }));
   }
 
   /** Whether a user may connect once more; returns 0, or the milliseconds to wait. A welcome is as large as a page. */
@@ -105,6 +117,12 @@ export class Chat {
     return reply;
   }
 
+  /** Moves a member's marks, as their inbox tells. @returns how the conversation stands for them then, or a refusal */
+  mark(userId: string, frame: Mark, now: number): Feed | ServerFrameOf<'error'> {
+    const refusal = this.request(userId, frame, now);
+    return refusal?.type === 'error' ? refusal : this.store.feed(userId);
+  }
+
   /** A text frame of a bearable size, from a member's socket. */
   frame(socket: WebSocket, attachment: Attachment, text: string, now: number): void {
     const { user_id, protocol } = attachment;
@@ -118,6 +136,7 @@ export class Chat {
   membersChanged(now: number): void {
     this.presence.update(now);
     this.#fanOut.soon(now);
+    this.feeds.soon(now);
   }
 
   #chatFrame(socket: WebSocket, userId: string, text: string, now: number): void {
@@ -148,7 +167,8 @@ export class Chat {
         const message = { sender_id: userId, ref: null, text: frame.message, now };
         this.store.transaction(() => appendMessage(this.store, message));
         this.#tellPlain(frame);
-        return this.#fanOut.soon(now);
+        this.#fanOut.soon(now);
+        return this.feeds.soon(now);
       }
     }
   }
@@ -167,6 +187,7 @@ export class Chat {
       this.#tellPlain({ message: frame.text, recipient_id: this.#peerOf(userId) ?? userId });
     }
     this.#fanOut.soon(now, frame.type === 'mark' ? MARKS_INTERVAL_MS : CHANGES_INTERVAL_MS);
+    this.feeds.soon(now);
   }
 
   /** Tells the plain sockets of a message. */
@@ -182,8 +203,15 @@ export class Chat {
     if (wait !== undefined) return tooFast(undefined, wait);
     if (tell && !this.store.isBlocked) {
       this.#sockets.tellOthers(userId, encodeFrame({ type: 'typing', user_id: userId, on }));
+      this.feeds.typing(userId, on, this.#elsewhere(userId), now);
     }
     return undefined;
+  }
+
+  /** The members but one who have no chat.v1 socket here. */
+  #elsewhere(userId: string): string[] {
+    const others = this.store.allMembers().filter((it) => it.user_id !== userId && it.left_at === null);
+    return others.flatMap(({ user_id }) => (this.#sockets.hears(user_id) ? [] : [user_id]));
   }
 
   /** The other member, as long as they are one. */

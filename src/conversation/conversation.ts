@@ -1,17 +1,21 @@
 import { DurableObject } from 'cloudflare:workers';
-import { CLOSING_SOCKETS_MAX, FRAME_MAX_BYTES, FULL_RETRY_MS } from '../config.ts';
+import { FEED_ALARM_MS, FULL_RETRY_MS } from '../config.ts';
 import { listMembers, type ConversationVersion } from '../directory/conversations.ts';
 import { directory } from '../directory/database.ts';
 import { log, logError } from '../log.ts';
+import { Alarm } from '../objects/alarm.ts';
+import { readAttachment, refusalResponse, type Cursor } from '../objects/connection.ts';
+import type { EndedSession } from '../objects/ended-sessions.ts';
+import type { Feed } from '../objects/feed.ts';
+import { Gate } from '../objects/gate.ts';
+import { closeQuietly, Sockets } from '../objects/sockets.ts';
 import { CLOSE } from '../protocol/close-codes.ts';
 import { encodeFrame, type Answer, type ServerFrameOf } from '../protocol/server-frames.ts';
-import { exceedsBytes } from '../protocol/text.ts';
 import { CHAT_V1 } from '../protocol/versions.ts';
 import { settings } from '../settings.ts';
 import { Chat, type CatchUp } from './chat.ts';
-import { readAttachment, readConnect, refusalResponse, tags, type Connect, type Cursor } from './connection.ts';
+import { readConnect, type Connect } from './connection.ts';
 import type { Mark, Request as ChatRequest } from './rules.ts';
-import { closeQuietly, Sockets } from './sockets.ts';
 
 /** A message as the original's history shows it. `created_at` is in milliseconds since 1970. */
 export type HistoryMessage = {
@@ -25,7 +29,7 @@ export type HistoryMessage = {
 export type HistoryPage = { messages: HistoryMessage[]; next?: number | undefined };
 
 /** What an object is told when something changed in the directory. */
-export type ConversationNotice = { ended_sessions: { session_id: string; remember_until: number }[] };
+export type ConversationNotice = { ended_sessions: EndedSession[] };
 
 /**
  * One conversation: its sockets and, in {@link Chat}, what its members do and hear. The only writer of its messages.
@@ -36,13 +40,15 @@ export type ConversationNotice = { ended_sessions: { session_id: string; remembe
  */
 export class Conversation extends DurableObject<Env> {
   readonly #sockets: Sockets;
+  readonly #gate: Gate;
+  readonly #alarm: Alarm;
   #chat: Chat | undefined;
-  /** When the next open socket's token expires. Not known after waking up, until it is looked for. */
-  #nextExpiry = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sockets = new Sockets(ctx);
+    this.#gate = new Gate(ctx, this.#sockets);
+    this.#alarm = new Alarm(ctx.storage);
     // Answered by the runtime, without waking the object.
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair('ping', 'pong'));
   }
@@ -56,16 +62,16 @@ export class Conversation extends DurableObject<Env> {
       return new Response('Only the Worker connects.', { status: 400 });
     const chat = await this.#upToDate(connect);
     const { store } = chat;
-    await this.#wakeAt(connect.expires_at);
+    await this.#alarm.set(Math.min(connect.expires_at, this.#gate.nextExpiry));
     // From here to the open socket nothing is awaited: what is told in between is known here.
-    if (store.isSessionEnded(connect.session_id)) return refusalResponse({ reason: 'session_ended' });
+    if (store.endedSessions.has(connect.session_id)) return refusalResponse({ reason: 'session_ended' });
     if (!store.member(connect.user_id)) return refusalResponse({ reason: 'not_a_member' });
     const now = Date.now();
     const wait = chat.admit(connect.user_id, now);
     if (wait > 0) return refusalResponse({ reason: 'rate_limited', retry_after_ms: wait });
     // Before any socket goes or comes: one that replaces another is no departure, and its first frame is the welcome.
     chat.presence.update(now);
-    if (!this.#makeRoom(connect.user_id)) {
+    if (!this.#gate.makeRoom(connect.user_id, settings.socketsPerConversation)) {
       return refusalResponse({ reason: 'conversation_full', retry_after_ms: FULL_RETRY_MS });
     }
     return this.#accept(chat, connect, now);
@@ -84,8 +90,19 @@ export class Conversation extends DurableObject<Env> {
     const chat = await this.#upToDate(known);
     if (!chat.store.member(userId)) return undefined;
     const now = Date.now();
-    if (this.#nextExpiry <= now) this.#closeExpired(now);
+    if (this.#gate.nextExpiry <= now) this.#closeExpired(now);
     return chat.request(userId, frame, now) ?? null;
+  }
+
+  /**
+   * Moves the marks of a member, as their inbox tells, which has been told of this conversation and so proves that the
+   * directory knows it.
+   * @returns how the conversation stands for them then, or a refusal; undefined if they are no member
+   */
+  async mark(userId: string, frame: Mark): Promise<Feed | ServerFrameOf<'error'> | undefined> {
+    const chat = this.#wake();
+    if (!chat.store.member(userId)) return undefined;
+    return chat.mark(userId, frame, Date.now());
   }
 
   /** What a member lacks who has everything up to `cursor`, or nothing. @returns as {@link request} */
@@ -127,16 +144,8 @@ export class Conversation extends DurableObject<Env> {
    */
   async notify(known: ConversationVersion, { ended_sessions }: ConversationNotice): Promise<void> {
     // Sessions first: they need nothing from the directory, which may fail.
-    const { store } = this.#wake();
     const now = Date.now();
-    store.forgetEndedSessions(now);
-    for (const { session_id, remember_until } of ended_sessions) {
-      if (remember_until > now) store.rememberEndedSession(session_id, remember_until);
-      // Those too that are closing after a message to oneself: their frames still count.
-      for (const socket of this.ctx.getWebSockets(tags.session(session_id))) {
-        this.#sockets.close(socket, CLOSE.sessionEnded, 'The session has ended.');
-      }
-    }
+    this.#wake().store.endedSessions.end(ended_sessions, this.#gate, now);
     this.#updatePresence(now);
     await this.#upToDate(known);
   }
@@ -152,23 +161,14 @@ export class Conversation extends DurableObject<Env> {
     const attachment = readAttachment(socket);
     try {
       if (!attachment) return this.#sockets.close(socket, CLOSE.unauthenticated, 'Connect again.');
-      // Frames behind a message to oneself still count, as in the original; behind any other close they do not.
-      if (attachment.closing !== undefined && attachment.closing !== CLOSE.normal) return;
       const now = Date.now();
-      if (attachment.expires_at <= now)
-        return this.#sockets.close(socket, CLOSE.unauthenticated, 'The token has expired.');
-      if (typeof frame !== 'string')
-        return this.#sockets.close(socket, CLOSE.unsupportedData, 'Only text frames are understood.');
-      if (exceedsBytes(frame, FRAME_MAX_BYTES)) {
-        const reason = `A frame may have at most ${FRAME_MAX_BYTES} bytes.`;
-        return this.#sockets.close(socket, CLOSE.tooLarge, reason);
-      }
+      if (!this.#gate.passes({ socket, attachment }, frame, now)) return;
       const chat = this.#wake();
       if (!chat.store.member(attachment.user_id))
         return this.#sockets.close(socket, CLOSE.forbidden, 'You are not a member of this conversation.');
       this.#sockets.heard({ socket, attachment }, now);
       // The alarm closes sockets in time; should it be late, nobody hears what they may not hear any more.
-      if (this.#nextExpiry <= now) this.#closeExpired(now);
+      if (this.#gate.nextExpiry <= now) this.#closeExpired(now);
       chat.frame(socket, attachment, frame, now);
     } catch (error) {
       logError('frame_failed', error, { conversation_id: this.#id, user_id: attachment?.user_id });
@@ -188,10 +188,13 @@ export class Conversation extends DurableObject<Env> {
     this.#updatePresence(Date.now(), socket);
   }
 
-  /** Closes the sockets whose token has expired, and sets the alarm for the next ones. */
+  /** Closes the sockets whose token has expired, and feeds the inboxes that lack something. */
   override async alarm(): Promise<void> {
-    this.#closeExpired(Date.now());
-    if (this.#nextExpiry !== Infinity) await this.#wakeAt(this.#nextExpiry);
+    this.#alarm.fired();
+    const now = Date.now();
+    this.#closeExpired(now);
+    this.#feed(now);
+    await this.#alarm.set(this.#gate.nextExpiry);
   }
 
   get #id(): string {
@@ -200,7 +203,32 @@ export class Conversation extends DurableObject<Env> {
 
   /** What the members do and hear, read from the store when the object has woken up. */
   #wake(): Chat {
-    return (this.#chat ??= new Chat(this.#id, this.ctx.storage, this.#sockets));
+    if (this.#chat) return this.#chat;
+    this.#chat = new Chat(this.#id, this.ctx.storage, this.#sockets, {
+      inboxOf: (userId) => this.env.INBOXES.getByName(userId),
+      waitUntil: (work) => this.ctx.waitUntil(work),
+      wakeAt: (time) => this.#wakeAt(time),
+    });
+    // What the one before had not told.
+    this.#feed(Date.now());
+    return this.#chat;
+  }
+
+  /** Feeds the inboxes that lack something. Nothing depends on it at once, so it never fails. */
+  #feed(now: number): void {
+    try {
+      this.#wake().feeds.soon(now);
+    } catch (error) {
+      logError('feeds_failed', error, { conversation_id: this.#id });
+      this.#wakeAt(now + FEED_ALARM_MS);
+    }
+  }
+
+  /** Sets the alarm for a time, or for something earlier that is due. */
+  #wakeAt(time: number): void {
+    this.#alarm
+      .set(Math.min(time, this.#gate.nextExpiry))
+      .catch((error: unknown) => logError('alarm_failed', error, { conversation_id: this.#id }));
   }
 
   /** The same, with the members as the directory has them at `known` or later. */
@@ -211,6 +239,7 @@ export class Conversation extends DurableObject<Env> {
     const list = await listMembers(directory(this.env.DB), this.#id);
     if (!list) throw new Error('The directory does not know the conversation any more.');
     const { epoch, isBlocked } = store;
+    const hidden = new Set(store.allMembers().flatMap((it) => (store.hidesPresence(it.user_id) ? [it.user_id] : [])));
     store.applyMembers(list);
     for (const { socket, attachment } of this.#sockets.open()) {
       if (!store.member(attachment.user_id)) {
@@ -219,41 +248,20 @@ export class Conversation extends DurableObject<Env> {
         this.#sockets.close(socket, CLOSE.restarted, 'The history was replaced. Connect again.');
       }
     }
-    if (store.isBlocked !== isBlocked) chat.presence.blockChanged(Date.now());
+    for (const { user_id } of store.allMembers()) {
+      if (store.hidesPresence(user_id) !== hidden.has(user_id)) chat.presence.visibilityChanged(user_id, Date.now());
+    }
+    if (store.isBlocked && !isBlocked) chat.feeds.hidePresence();
     chat.membersChanged(Date.now());
     return chat;
   }
 
-  /** Closes the sockets whose token has expired, and finds out when the next one does. */
+  /** Closes the sockets whose token has expired. */
   #closeExpired(now: number): void {
     // Also before: who is not known to be here cannot be told to have gone.
     this.#updatePresence(now);
-    this.#nextExpiry = Infinity;
-    for (const { socket, attachment } of this.#sockets.open()) {
-      if (attachment.expires_at > now) this.#nextExpiry = Math.min(this.#nextExpiry, attachment.expires_at);
-      else this.#sockets.close(socket, CLOSE.unauthenticated, 'The token has expired.');
-    }
+    this.#gate.closeExpired(now);
     this.#updatePresence(now);
-  }
-
-  /** Sets the object's one alarm, unless it is set for an earlier time. */
-  async #wakeAt(time: number): Promise<void> {
-    const earlier = await this.ctx.storage.getAlarm();
-    if (earlier === null || earlier > time) await this.ctx.storage.setAlarm(time);
-  }
-
-  /** Whether a user may open one more socket. If they have too many, the longest silent one is closed for it. */
-  #makeRoom(userId: string): boolean {
-    const own = this.#sockets.open(tags.user(userId));
-    // A closed socket stays until its client answers: one who never does could fill the object with them.
-    if (this.ctx.getWebSockets(tags.user(userId)).length - own.length >= CLOSING_SOCKETS_MAX) return false;
-    const silent = own.toSorted((a, b) => this.#sockets.lastHeard(a) - this.#sockets.lastHeard(b));
-    const surplus = silent.slice(0, Math.max(0, own.length + 1 - settings.socketsPerUser));
-    if (this.#sockets.open().length - surplus.length >= settings.socketsPerConversation) return false;
-    for (const { socket } of surplus) {
-      this.#sockets.close(socket, CLOSE.replaced, 'You have opened too many sockets here. A newer one replaces this.');
-    }
-    return true;
   }
 
   #accept(chat: Chat, connect: Connect, now: number): Response {
@@ -261,7 +269,7 @@ export class Conversation extends DurableObject<Env> {
     const { 0: client, 1: socket } = new WebSocketPair();
     this.#sockets.accept(socket, { user_id, expires_at, protocol, heard_at: now }, session_id);
     log('socket_opened', { conversation_id: this.#id, user_id, request_id, protocol });
-    this.#nextExpiry = Math.min(this.#nextExpiry, expires_at);
+    this.#gate.opened(connect);
     chat.presence.update(now);
     if (protocol === 'plain') return new Response(null, { status: 101, webSocket: client });
     try {

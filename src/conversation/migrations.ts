@@ -2,7 +2,7 @@
  * The schema of one conversation's own SQLite, as steps that are only ever added to: an object may wake up with a store
  * of any age. Times are milliseconds since 1970.
  */
-const MIGRATIONS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   // directory: what the directory said last.
   // messages: the log. n orders it, without gaps; rev is the row's last change, in one sequence with the members' revs.
   // members: a copy of the directory's, with what only the conversation knows of them.
@@ -83,30 +83,12 @@ const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE members ADD COLUMN has_blocked INTEGER NOT NULL DEFAULT 0;
   `,
+  // members.fed_rev: the rev of the last feed that the member's inbox has acknowledged.
+  // members.hides_presence: no part of the row that clients see, like has_blocked.
+  // directory.members_rev: the last change when the members were copied last, so that it is known what inboxes lack.
+  `
+  ALTER TABLE members ADD COLUMN fed_rev INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE members ADD COLUMN hides_presence INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE directory ADD COLUMN members_rev INTEGER NOT NULL DEFAULT 0;
+  `,
 ];
-
-/**
- * Brings a store up to date, in one transaction. Each step that was applied is kept with its text.
- * @throws Error if a step was edited after a store had applied it, or if the store is from a newer release
- */
-export function migrate(storage: DurableObjectStorage, migrations: readonly string[] = MIGRATIONS): void {
-  const { sql } = storage;
-  storage.transactionSync(() => {
-    sql.exec('CREATE TABLE IF NOT EXISTS migrations (step INTEGER PRIMARY KEY, text TEXT NOT NULL)');
-    const applied = sql.exec<{ text: string }>('SELECT text FROM migrations ORDER BY step').toArray();
-    if (applied.length > migrations.length) {
-      throw new Error(
-        `The store is at step ${applied.length}, this release knows ${migrations.length}. Deploy a newer one.`,
-      );
-    }
-    for (const [step, text] of migrations.entries()) {
-      const earlier = applied[step]?.text;
-      if (earlier === undefined) {
-        sql.exec(text);
-        sql.exec('INSERT INTO migrations (step, text) VALUES (?, ?)', step, text);
-      } else if (earlier !== text) {
-        throw new Error(`Step ${step} was edited after this store applied it. Restore it and add a new step.`);
-      }
-    }
-  });
-}

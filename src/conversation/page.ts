@@ -19,18 +19,3 @@ export function bytesOfMessage({ rev, ref, text, reactions }: MessageRow): { rev
 export function bytesOfMember({ rev, first_name, last_name }: MemberRow): { rev: number; bytes: number } {
   return { rev, bytes: ROW_BYTES + jsonBytes(first_name) + jsonBytes(last_name) };
 }
-
-/** As many rows from the start as fit into both limits. The first always does, or nobody would ever see it. */
-export function takeWithin<Row extends { bytes: number }>(
-  rows: readonly Row[],
-  limit: number,
-  maxBytes: number,
-): Row[] {
-  let [count, bytes] = [0, 0];
-  for (const row of rows.slice(0, limit)) {
-    bytes += row.bytes;
-    if (count > 0 && bytes > maxBytes) break;
-    count += 1;
-  }
-  return rows.slice(0, count);
-}

@@ -1,8 +1,8 @@
 import { SILENT_AFTER_MS } from '../config.ts';
 import { logError } from '../log.ts';
 import { encodeFrame } from '../protocol/server-frames.ts';
-import { readAttachment } from './connection.ts';
-import type { OpenSocket, Sockets } from './sockets.ts';
+import { readAttachment } from '../objects/connection.ts';
+import type { OpenSocket, Sockets } from '../objects/sockets.ts';
 import type { ConversationStore } from './store.ts';
 
 /**
@@ -34,10 +34,12 @@ export class Presence {
 
   /** For someone's `welcome`: who is here, and when the others were last seen. */
   now(userId: string): { online: string[]; last_seen: Record<string, number> } {
-    if (this.#store.isBlocked) return { online: [...this.#online].filter((id) => id === userId), last_seen: {} };
-    const away = this.#store.allMembers().filter(({ user_id, left_at }) => left_at === null && !this.isOnline(user_id));
+    const isShown = (id: string) => id === userId || !this.#store.hidesPresence(id);
+    const away = this.#store
+      .allMembers()
+      .filter(({ user_id, left_at }) => left_at === null && !this.isOnline(user_id) && isShown(user_id));
     return {
-      online: [...this.#online],
+      online: [...this.#online].filter(isShown),
       last_seen: Object.fromEntries(away.flatMap((it) => (it.last_seen === null ? [] : [[it.user_id, it.last_seen]]))),
     };
   }
@@ -63,9 +65,9 @@ export class Presence {
     }
   }
 
-  /** Where one has blocked the other, neither sees whether the other is here. To be called when that has changed. */
-  blockChanged(now: number): void {
-    for (const userId of this.#online) this.#send(userId, this.#store.isBlocked ? now : null);
+  /** Tells whether someone is here, now that the others may see it, or may not any more. */
+  visibilityChanged(userId: string, now: number): void {
+    if (this.isOnline(userId)) this.#send(userId, this.#store.hidesPresence(userId) ? now : null);
   }
 
   /** A connection that fell silent long ago may be closed at last by the network: its user was not here until now. */
@@ -113,7 +115,7 @@ export class Presence {
   }
 
   #tell(userId: string, lastSeen: number | null): void {
-    if (!this.#store.isBlocked) this.#send(userId, lastSeen);
+    if (!this.#store.hidesPresence(userId)) this.#send(userId, lastSeen);
   }
 
   #send(user_id: string, last_seen: number | null): void {

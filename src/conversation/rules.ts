@@ -2,7 +2,7 @@ import { REACTION_KINDS_MAX, REACTIONS_MAX } from '../config.ts';
 import type { ClientFrame, Operation } from '../protocol/client-frames.ts';
 import type { MessageRow } from '../protocol/rows.ts';
 import { errorFrame, type Answer, type ServerFrameOf } from '../protocol/server-frames.ts';
-import type { Cursor } from './connection.ts';
+import type { Cursor } from '../objects/connection.ts';
 import type { ConversationStore, NewMessage, StoredMessage, StoredOperation } from './store.ts';
 
 /** A frame that is answered: it has a ref. */

@@ -1,19 +1,37 @@
-import { CHANGES_MAX_ROWS, HISTORY_SCAN_MAX, PAGE_MAX_BYTES, PAGE_SIZE } from '../config.ts';
+import {
+  CHANGES_MAX_ROWS,
+  HISTORY_SCAN_MAX,
+  PAGE_MAX_BYTES,
+  PAGE_SIZE,
+  PREVIEW_MAX_LENGTH,
+  UNREAD_MAX,
+} from '../config.ts';
 import type { ConversationVersion, DirectoryMember, MemberList } from '../directory/conversations.ts';
 import type { Operation, PageRange } from '../protocol/client-frames.ts';
 import type { MemberRow, MessageRow } from '../protocol/rows.ts';
 import type { ServerFrameOf } from '../protocol/server-frames.ts';
-import { migrate } from './migrations.ts';
-import { bytesOfMember, bytesOfMessage, takeWithin } from './page.ts';
+import { EndedSessions } from '../objects/ended-sessions.ts';
+import type { Feed } from '../objects/feed.ts';
+import { migrate } from '../objects/migrate.ts';
+import { takeWithin } from '../objects/take-within.ts';
+import { beginningOf } from '../protocol/text.ts';
+import { MIGRATIONS } from './migrations.ts';
+import { bytesOfMember, bytesOfMessage } from './page.ts';
 
 /** A message as stored: as clients see it, but for its reactions. Times are milliseconds since 1970. */
 export type StoredMessage = Omit<MessageRow, 'reactions'>;
 
 /**
- * A member as stored: as clients see them, when they were last seen, in milliseconds since 1970, and whether (1 or 0)
- * they have blocked the other member of a direct conversation.
+ * A member as stored: as clients see them, when they were last seen, in milliseconds since 1970, whether (1 or 0) they
+ * have blocked the other member of a direct conversation, and let nobody see when they are here, and the rev of the last
+ * feed that their inbox acknowledged.
  */
-export type StoredMember = MemberRow & { last_seen: number | null; has_blocked: number };
+export type StoredMember = MemberRow & {
+  last_seen: number | null;
+  has_blocked: number;
+  hides_presence: number;
+  fed_rev: number;
+};
 
 /** A message to append: who, what, and the sender's own id for it, if there is one. */
 export type NewMessage = {
@@ -27,6 +45,20 @@ export type NewMessage = {
 
 /** A ref that its sender has used: for what, and what that came to. */
 export type StoredOperation = { type: Operation['type']; n: number; rev: number };
+
+type Head = {
+  version: number;
+  epoch: number;
+  /** The last change when the members were copied last. */
+  members_rev: number;
+  last_n: number;
+  last_created_at: number;
+  messages_rev: number;
+  last_member_rev: number;
+};
+
+/** The history that a conversation begins with. */
+const FIRST_EPOCH = 1;
 
 /** What has changed since a cursor, as `changes` tells it. */
 export type Changes = Pick<ServerFrameOf<'changes'>, 'after' | 'rev' | 'messages' | 'members' | 'more'>;
@@ -44,12 +76,20 @@ export class ConversationStore {
   #lastRev!: number;
   #lastCreatedAt!: number;
   #members!: ReadonlyMap<string, StoredMember>;
+  /** The last change that shows in every member's inbox: of the newest message, or of who the members are. */
+  #shownRev!: number;
+  /** The last change of each member that shows in their own inbox, where that is not their last one. */
+  #ownRevs!: ReadonlyMap<string, number>;
+  /** How many unread messages each member has among those up to `upTo`. Nothing is added to it but what the log has. */
+  readonly #counted = new Map<string, { read: number; upTo: number; unread: number }>();
+  readonly endedSessions: EndedSessions;
 
   /** Opens the store, creating it if need be. Never for an id that the directory does not know: storage is billed. */
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
-    migrate(storage);
+    this.endedSessions = new EndedSessions(storage.sql);
+    migrate(storage, MIGRATIONS);
     this.#load();
   }
 
@@ -72,10 +112,12 @@ export class ConversationStore {
   transaction<T>(work: () => T): T {
     // Not read again after a failure: that could fail as well, and memory would be ahead of the store.
     const [n, rev, createdAt, members] = [this.#lastN, this.#lastRev, this.#lastCreatedAt, this.#members];
+    const [shownRev, ownRevs] = [this.#shownRev, this.#ownRevs];
     try {
       return this.#storage.transactionSync(work);
     } catch (error) {
       [this.#lastN, this.#lastRev, this.#lastCreatedAt, this.#members] = [n, rev, createdAt, members];
+      [this.#shownRev, this.#ownRevs] = [shownRev, ownRevs];
       throw error;
     }
   }
@@ -103,26 +145,40 @@ export class ConversationStore {
     return this.allMembers().some(({ has_blocked }) => has_blocked === 1);
   }
 
+  /** Whether the others may not see when someone is here. */
+  hidesPresence(userId: string): boolean {
+    return this.isBlocked || this.#members.get(userId)?.hides_presence === 1;
+  }
+
   /** Takes over the directory's members, unless it knows as much already. Every row that changes takes the next rev. */
   applyMembers(list: MemberList): void {
     if (!this.isBehind(list)) return;
     this.transaction(() => {
+      let membersRev: number | null = null;
       if (list.version > this.#version) {
         for (const member of list.members) {
           const known = this.#members.get(member.user_id);
-          if (!known || differs(known, member)) this.#writeMember(member);
+          if (!known || differs(known, member)) membersRev = this.#writeMember(member);
           // Without a rev: that would tell the one who is blocked.
-          const hasBlocked = member.has_blocked ? 1 : 0;
-          if ((known?.has_blocked ?? 0) !== hasBlocked) {
-            this.#sql.exec('UPDATE members SET has_blocked = ? WHERE user_id = ?', hasBlocked, member.user_id);
+          const [blocked, hides] = [member.has_blocked ? 1 : 0, member.hides_presence ? 1 : 0];
+          if ((known?.has_blocked ?? 0) !== blocked || (known?.hides_presence ?? 0) !== hides) {
+            this.#sql.exec(
+              'UPDATE members SET has_blocked = ?, hides_presence = ? WHERE user_id = ?',
+              blocked,
+              hides,
+              member.user_id,
+            );
           }
         }
       }
+      // Inboxes have rows of another history.
+      if (list.epoch > this.#epoch) this.#sql.exec('UPDATE members SET fed_rev = 0');
       this.#sql.exec(
-        `INSERT INTO directory (singleton, version, epoch) VALUES (1, ?, ?)
-         ON CONFLICT DO UPDATE SET version = excluded.version, epoch = excluded.epoch`,
+        `INSERT INTO directory (singleton, version, epoch, members_rev) VALUES (1, ?1, ?2, coalesce(?3, 0))
+         ON CONFLICT DO UPDATE SET version = ?1, epoch = ?2, members_rev = coalesce(?3, members_rev)`,
         Math.max(list.version, this.#version),
         Math.max(list.epoch, this.#epoch),
+        membersRev,
       );
     });
     this.#load();
@@ -140,6 +196,8 @@ export class ConversationStore {
       rev,
       userId,
     );
+    // What was delivered shows in no inbox.
+    this.#ownRevs = new Map(this.#ownRevs).set(userId, marks.read === member.read ? this.#ownRev(member) : rev);
     this.#keep({ ...member, ...marks, rev });
   }
 
@@ -167,6 +225,7 @@ export class ConversationStore {
     );
     this.#lastN = n;
     this.#lastCreatedAt = created_at;
+    this.#shownRev = message.rev;
     return { ...message, edited_at: null, deleted_at: null };
   }
 
@@ -179,6 +238,7 @@ export class ConversationStore {
   setText(n: number, text: string, now: number): number {
     const rev = this.#nextRev();
     this.#sql.exec('UPDATE messages SET text = ?, edited_at = ?, rev = ? WHERE n = ?', text, now, rev, n);
+    if (n === this.#lastN) this.#shownRev = rev;
     return rev;
   }
 
@@ -187,6 +247,8 @@ export class ConversationStore {
     const rev = this.#nextRev();
     this.#sql.exec('UPDATE messages SET text = NULL, deleted_at = ?, rev = ? WHERE n = ?', now, rev, n);
     this.#sql.exec('DELETE FROM reactions WHERE n = ?', n);
+    this.#shownRev = rev;
+    this.#counted.clear();
     return rev;
   }
 
@@ -323,25 +385,72 @@ export class ConversationStore {
     return { messages, next: next !== undefined && next > 1 ? next : undefined };
   }
 
-  // Ended sessions
+  // Feeds to inboxes
 
-  /** Remembers that a session has ended. */
-  rememberEndedSession(sessionId: string, until: number): void {
-    this.#sql.exec(
-      'INSERT INTO ended_sessions (session_id, remember_until) VALUES (?, ?) ON CONFLICT DO NOTHING',
-      sessionId,
-      until,
-    );
+  /**
+   * Members whose inbox has not acknowledged how the conversation stands for them now. Somebody who left is due until
+   * that is known there. Nobody is before the first message: a conversation that was only opened shows nowhere. In a
+   * later history they are, since the one before may have had messages, which inboxes still show.
+   */
+  dueFeeds(): string[] {
+    if (this.#lastN === 0 && this.#epoch === FIRST_EPOCH) return [];
+    return this.allMembers().flatMap((member) => {
+      const shown = member.left_at === null ? Math.max(this.#shownRev, this.#ownRev(member)) : member.rev;
+      return member.fed_rev < shown ? [member.user_id] : [];
+    });
   }
 
-  /** Whether the conversation was told that a session has ended. */
-  isSessionEnded(sessionId: string): boolean {
-    return this.#sql.exec('SELECT 1 FROM ended_sessions WHERE session_id = ?', sessionId).toArray().length > 0;
+  /** How the conversation stands for a member, or for somebody who was one. */
+  feed(userId: string): Feed {
+    const about = { epoch: this.#epoch, rev: this.#lastRev };
+    const member = this.member(userId);
+    const last = this.message(this.#lastN);
+    if (!member || !last) return { ...about, row: null };
+    const peer = this.allMembers().find(({ user_id }) => user_id !== userId);
+    const { sender_id, text, created_at } = last;
+    return {
+      ...about,
+      row: {
+        kind: 'direct',
+        title: null,
+        peer: peer ? { user_id: peer.user_id, first_name: peer.first_name, last_name: peer.last_name } : null,
+        n: this.#lastN,
+        read: member.read,
+        unread: this.unread(member),
+        last: { sender_id, text: text === null ? null : beginningOf(text, PREVIEW_MAX_LENGTH), created_at },
+      },
+    };
   }
 
-  /** Forgets the ended sessions whose last access token has expired. */
-  forgetEndedSessions(now: number): void {
-    this.#sql.exec('DELETE FROM ended_sessions WHERE remember_until <= ?', now);
+  /** Notes that a member's inbox has a feed. One of another history, or that is older than what it has, settles nothing. */
+  settleFeed(userId: string, { epoch, rev }: Feed): void {
+    const member = this.#members.get(userId);
+    if (!member || epoch !== this.#epoch || rev <= member.fed_rev) return;
+    this.#sql.exec('UPDATE members SET fed_rev = ? WHERE user_id = ?', rev, userId);
+    this.#keep({ ...member, fed_rev: rev });
+  }
+
+  /** Messages of others after someone's read mark that were not deleted, counted from the log; at most UNREAD_MAX. */
+  unread({ user_id, read }: Pick<StoredMember, 'user_id' | 'read'>): number {
+    const known = this.#counted.get(user_id);
+    const from = known?.read === read ? known : { read, upTo: read, unread: 0 };
+    const { more } = this.#sql
+      .exec<{ more: number }>(
+        `SELECT count(*) AS more FROM (
+           SELECT 1 FROM messages WHERE n > ? AND sender_id <> ? AND deleted_at IS NULL LIMIT ?)`,
+        from.upTo,
+        user_id,
+        UNREAD_MAX - from.unread,
+      )
+      .one();
+    const unread = from.unread + more;
+    this.#counted.set(user_id, { read, upTo: this.#lastN, unread });
+    return unread;
+  }
+
+  /** The last change of someone's row that shows in their own inbox. */
+  #ownRev({ user_id, rev }: StoredMember): number {
+    return this.#ownRevs.get(user_id) ?? rev;
   }
 
   #keep(member: StoredMember): void {
@@ -378,43 +487,58 @@ export class ConversationStore {
     return messages.map((message) => ({ ...message, reactions: this.reactions(message.n) }));
   }
 
-  #writeMember(member: DirectoryMember): void {
+  /** Takes over a member. Returns their new rev. */
+  #writeMember(member: DirectoryMember): number {
+    const rev = this.#nextRev();
     this.#sql.exec(
       `INSERT INTO members (user_id, rev, role, first_name, last_name, left_at) VALUES (?, ?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET rev = excluded.rev, role = excluded.role, first_name = excluded.first_name,
          last_name = excluded.last_name, left_at = excluded.left_at,
          last_seen = CASE WHEN excluded.left_at IS NULL THEN last_seen END`,
       member.user_id,
-      this.#nextRev(),
+      rev,
       member.role,
       member.first_name,
       member.last_name,
       member.left_at,
     );
+    return rev;
   }
 
   #load(): void {
     const head = this.#sql
-      .exec<{ version: number; epoch: number; last_n: number; last_rev: number; last_created_at: number }>(
+      .exec<Head>(
         `SELECT
            coalesce((SELECT version FROM directory), 0) AS version,
            coalesce((SELECT epoch FROM directory), 0) AS epoch,
+           coalesce((SELECT members_rev FROM directory), 0) AS members_rev,
            coalesce((SELECT max(n) FROM messages), 0) AS last_n,
            coalesce((SELECT created_at FROM messages WHERE n = (SELECT max(n) FROM messages)), 0) AS last_created_at,
-           max(coalesce((SELECT max(rev) FROM messages), 0), coalesce((SELECT max(rev) FROM members), 0)) AS last_rev`,
+           coalesce((SELECT max(rev) FROM messages), 0) AS messages_rev,
+           coalesce((SELECT max(rev) FROM members), 0) AS last_member_rev`,
       )
       .one();
     const members = this.#sql.exec<StoredMember>('SELECT * FROM members').toArray();
     this.#version = head.version;
     this.#epoch = head.epoch;
     this.#lastN = head.last_n;
-    this.#lastRev = head.last_rev;
+    this.#lastRev = Math.max(head.messages_rev, head.last_member_rev);
     this.#lastCreatedAt = head.last_created_at;
     this.#members = new Map(members.map((member) => [member.user_id, member]));
+    // Some of these changes may show in no inbox: then it is told once more what it has.
+    this.#shownRev = Math.max(head.messages_rev, head.members_rev);
+    this.#ownRevs = new Map();
+    this.#counted.clear();
   }
 }
 
-function toMemberRow({ last_seen: _last_seen, has_blocked: _has_blocked, ...row }: StoredMember): MemberRow {
+function toMemberRow({
+  last_seen: _last_seen,
+  has_blocked: _has_blocked,
+  hides_presence: _hides_presence,
+  fed_rev: _fed_rev,
+  ...row
+}: StoredMember): MemberRow {
   return row;
 }
 

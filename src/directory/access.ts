@@ -1,4 +1,4 @@
-import { and, eq } from 'drizzle-orm';
+import { and, eq, isNull } from 'drizzle-orm';
 import type { ConversationVersion } from './conversations.ts';
 import type { Directory } from './database.ts';
 import { conversations, members, sessions, users } from './schema.ts';
@@ -9,15 +9,33 @@ export type Caller = { readonly user_id: string; readonly session_id: string };
 /** Why someone may not act, although their token is a good one. */
 export type Denial = 'user_not_found' | 'user_inactive' | 'session_ended';
 
-/** Looks up user and session, in one query; undefined if both may act. `now` is in milliseconds since 1970. */
-export async function findDenial(db: Directory, caller: Caller, now: number): Promise<Denial | undefined> {
+/** What the directory says of a user's inbox. It names its history, and who may see whether the user is online. */
+export type InboxState = { readonly epoch: number; readonly shows_presence: boolean };
+
+/** Looks up user and session, in one query. `now` is in milliseconds since 1970. @returns why they may not act, if so */
+export async function findStanding(
+  db: Directory,
+  caller: Caller,
+  now: number,
+): Promise<{ denial: Denial; inbox?: never } | { denial?: never; inbox: InboxState }> {
   const row = await db
-    .select(standing)
+    .select({ ...standing, ...inboxState })
     .from(users)
     .leftJoin(sessions, sessionOf(caller))
     .where(eq(users.id, caller.user_id))
     .get();
-  return denialOf(row, now);
+  const denial = denialOf(row, now);
+  return denial || !row ? { denial: denial ?? 'user_not_found' } : { inbox: toInboxState(row) };
+}
+
+/** What the directory says of an inbox now; undefined if its user has no account (any more). */
+export async function findInbox(db: Directory, userId: string): Promise<InboxState | undefined> {
+  const row = await db
+    .select(inboxState)
+    .from(users)
+    .where(and(eq(users.id, userId), isNull(users.deleted_at)))
+    .get();
+  return row && toInboxState(row);
 }
 
 /** What the directory says of someone who wants to connect to a conversation; `undefined` if it does not know that. */
@@ -25,6 +43,8 @@ export type Admission = {
   readonly denial: Denial | undefined;
   readonly conversation: ConversationVersion | undefined;
   readonly isMember: boolean;
+  /** Of the user. */
+  readonly inbox: InboxState | undefined;
 };
 
 /** The one query that connecting costs: user, session, conversation, membership. `now` is in milliseconds since 1970. */
@@ -37,6 +57,7 @@ export async function findAdmission(
   const row = await db
     .select({
       ...standing,
+      ...inboxState,
       version: conversations.version,
       epoch: conversations.epoch,
       joined_at: members.joined_at,
@@ -53,7 +74,14 @@ export async function findAdmission(
     denial: denialOf(row, now),
     conversation: version === null || epoch === null ? undefined : { version, epoch },
     isMember: joined_at !== null && left_at === null,
+    inbox: row && toInboxState(row),
   };
+}
+
+const inboxState = { inbox_epoch: users.inbox_epoch, show_presence: users.show_presence };
+
+function toInboxState(row: { inbox_epoch: number; show_presence: string }): InboxState {
+  return { epoch: row.inbox_epoch, shows_presence: row.show_presence !== 'nobody' };
 }
 
 const standing = {

@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, or, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
 import { BLOCKS_MAX } from '../config.ts';
 import { pairOf } from './conversations.ts';
 import type { Directory } from './database.ts';
@@ -91,6 +91,23 @@ export async function listBlocked(
     .orderBy(asc(blocks.created_at), asc(blocks.blocked_id))
     .limit(limit + 1);
   return { users: rows.slice(0, limit), more: rows.length > limit };
+}
+
+/** Those of some users between whom and a user there is no block, whoever has made it. */
+export async function withoutBlock(db: Directory, userId: string, others: readonly string[]): Promise<string[]> {
+  const rows = await db
+    .select({ id: users.id })
+    .from(users)
+    .where(
+      and(
+        sql`${users.id} IN (SELECT value FROM json_each(${JSON.stringify(others)}))`,
+        isNull(users.deleted_at),
+        sql`NOT EXISTS (SELECT 1 FROM ${blocks} WHERE
+          (${blocks.user_id} = ${userId} AND ${blocks.blocked_id} = ${users.id}) OR
+          (${blocks.user_id} = ${users.id} AND ${blocks.blocked_id} = ${userId}))`,
+      ),
+    );
+  return rows.map(({ id }) => id);
 }
 
 /** A user's own row in their conversation with somebody, if they have blocked them. */

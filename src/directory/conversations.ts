@@ -17,6 +17,8 @@ export type DirectoryMember = {
   readonly left_at: number | null;
   /** Whether they have blocked the other member of a direct conversation. */
   readonly has_blocked: boolean;
+  /** Whether nobody is to see when they are online, or were last. */
+  readonly hides_presence: boolean;
 };
 
 /** A conversation with everyone who is or was a member. */
@@ -136,6 +138,7 @@ export async function listMembers(db: Directory, conversationId: string): Promis
       first_name: users.first_name,
       last_name: users.last_name,
       left_at: members.left_at,
+      show_presence: users.show_presence,
       blocks: sql<number>`${conversations.kind} = 'direct' AND EXISTS (
         SELECT 1 FROM ${blocks}
         WHERE ${blocks.user_id} = ${members.user_id} AND ${blocks.blocked_id} IN (
@@ -151,9 +154,10 @@ export async function listMembers(db: Directory, conversationId: string): Promis
   return {
     version: first.version,
     epoch: first.epoch,
-    members: rows.map(({ version: _version, epoch: _epoch, blocks: has, ...member }) => ({
+    members: rows.map(({ version: _version, epoch: _epoch, show_presence, blocks: has, ...member }) => ({
       ...member,
       has_blocked: has === 1,
+      hides_presence: show_presence === 'nobody',
     })),
   };
 }

@@ -2,15 +2,17 @@ import { and, asc, eq, gt, isNull, sql, type SQL } from 'drizzle-orm';
 import { ACCESS_TOKEN_LIFETIME_S } from '../config.ts';
 import type { ConversationVersion } from './conversations.ts';
 import type { Directory } from './database.ts';
-import { conversations, members, notices, sessions } from './schema.ts';
+import { conversations, members, notices, sessions, users } from './schema.ts';
 
 /**
- * Something that a conversation's object has yet to be told, with the conversation's present version, which is never
- * smaller than the one it was written for.
+ * Something that an object has yet to be told: that of a conversation, with its present version, which is never smaller
+ * than the one it was written for, or, without a conversation, the inbox of the user.
  */
-export type DueNotice = ConversationVersion & {
+export type DueNotice = {
   readonly id: number;
-  readonly conversation_id: string;
+  readonly kind: NonNullable<typeof notices.$inferSelect.kind>;
+  readonly user_id: string | null;
+  readonly conversation: (ConversationVersion & { readonly id: string }) | null;
   /** If a session ended, that session, and until when to remember it, in milliseconds since 1970. */
   readonly session_id: string | null;
   readonly remember_until: number | null;
@@ -18,30 +20,49 @@ export type DueNotice = ConversationVersion & {
 
 /**
  * A statement for the batch that ends sessions, before the one that does: a notice about each of them for each
- * conversation its user is in. `which` is a condition on the sessions table.
+ * conversation its user is in, and for their inbox. `which` is a condition on the sessions table.
  */
 export function writeSessionNotices(db: Directory, which: SQL | undefined, rememberUntil: number, now: number) {
+  const about = {
+    kind: sql<'session_ended'>`'session_ended'`.as('kind'),
+    user_id: sessions.user_id,
+    session_id: sessions.id,
+    remember_until: sql<number>`${rememberUntil}`.as('remember_until'),
+    tried_at: sql<number>`${now}`.as('tried_at'),
+  };
+  // A session that got its last access token longer ago can have neither a good one nor an open socket.
+  const ending = and(gt(sessions.last_used_at, now - ACCESS_TOKEN_LIFETIME_S * 1000), which);
+  const id = sql<number>`NULL`.as('id');
+  return db.insert(notices).select(
+    db
+      .select({ id, conversation_id: members.conversation_id, ...about })
+      .from(sessions)
+      .innerJoin(members, eq(members.user_id, sessions.user_id))
+      .where(and(isNull(members.left_at), ending))
+      .unionAll(
+        db
+          .select({ id, conversation_id: sql<string>`NULL`.as('conversation_id'), ...about })
+          .from(sessions)
+          .where(ending),
+      ),
+  );
+}
+
+/** A statement for the batch that changes what a user's inbox knows of them: a notice for it. @param which of the users */
+export function writeInboxNotice(db: Directory, which: SQL | undefined, now: number) {
   return db.insert(notices).select(
     db
       .select({
         id: sql<number>`NULL`.as('id'),
-        conversation_id: members.conversation_id,
-        kind: sql<'session_ended'>`'session_ended'`.as('kind'),
-        user_id: members.user_id,
-        session_id: sessions.id,
-        remember_until: sql<number>`${rememberUntil}`.as('remember_until'),
+        conversation_id: sql<null>`NULL`.as('conversation_id'),
+        kind: sql<'user_changed'>`'user_changed'`.as('kind'),
+        user_id: users.id,
+        session_id: sql<null>`NULL`.as('session_id'),
+        remember_until: sql<null>`NULL`.as('remember_until'),
         tried_at: sql<number>`${now}`.as('tried_at'),
       })
-      .from(sessions)
-      .innerJoin(members, eq(members.user_id, sessions.user_id))
-      .where(
-        and(
-          isNull(members.left_at),
-          // A session that got its last access token longer ago can have neither a good one nor an open socket.
-          gt(sessions.last_used_at, now - ACCESS_TOKEN_LIFETIME_S * 1000),
-          which,
-        ),
-      ),
+      .from(users)
+      .where(which),
   );
 }
 
@@ -81,14 +102,14 @@ export async function dueNotices(
   return db
     .select({
       id: notices.id,
-      conversation_id: notices.conversation_id,
+      kind: notices.kind,
+      user_id: notices.user_id,
       session_id: notices.session_id,
       remember_until: notices.remember_until,
-      version: conversations.version,
-      epoch: conversations.epoch,
+      conversation: { id: conversations.id, version: conversations.version, epoch: conversations.epoch },
     })
     .from(notices)
-    .innerJoin(conversations, eq(conversations.id, notices.conversation_id))
+    .leftJoin(conversations, eq(conversations.id, notices.conversation_id))
     .where(userId === undefined ? undefined : eq(notices.user_id, userId))
     .orderBy(asc(notices.tried_at), asc(notices.id))
     .limit(limit);

@@ -4,23 +4,36 @@ import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from 'driz
  * The directory: who exists and who may. Messages are never here. Times are milliseconds since 1970.
  * Change it, then run `npm run migration`: migrations only move forward.
  */
-export const users = sqliteTable('users', {
-  /** Order of registration. Never leaves the server: it would tell how many users there are. */
-  seq: integer('seq').primaryKey({ autoIncrement: true }),
-  id: text('id').notNull().unique(),
-  /** Lower case. */
-  email: text('email').notNull().unique(),
-  /** PHC string. */
-  password: text('password').notNull(),
-  first_name: text('first_name').notNull(),
-  last_name: text('last_name').notNull(),
-  is_active: integer('is_active', { mode: 'boolean' }).notNull().default(true),
-  created_at: integer('created_at').notNull(),
-  /** When its owner showed that they get the mail of `email`. */
-  email_verified_at: integer('email_verified_at'),
-  /** Whoever deleted their account keeps the row, without anything that tells who they were. */
-  deleted_at: integer('deleted_at'),
-});
+export const users = sqliteTable(
+  'users',
+  {
+    /** Order of registration. Never leaves the server: it would tell how many users there are. */
+    seq: integer('seq').primaryKey({ autoIncrement: true }),
+    id: text('id').notNull().unique(),
+    /** Lower case. */
+    email: text('email').notNull().unique(),
+    /** PHC string. */
+    password: text('password').notNull(),
+    first_name: text('first_name').notNull(),
+    last_name: text('last_name').notNull(),
+    /** What a search for a name looks through: `first last`, and the last name alone, as `searchKey` spells them. */
+    name_key: text('name_key').notNull().default(''),
+    last_name_key: text('last_name_key').notNull().default(''),
+    is_active: integer('is_active', { mode: 'boolean' }).notNull().default(true),
+    created_at: integer('created_at').notNull(),
+    /** When its owner showed that they get the mail of `email`. */
+    email_verified_at: integer('email_verified_at'),
+    /** Whoever deleted their account keeps the row, without anything that tells who they were. */
+    deleted_at: integer('deleted_at'),
+    /** Who sees whether they are online, and when they were last. */
+    show_presence: text('show_presence', { enum: ['contacts', 'nobody'] })
+      .notNull()
+      .default('contacts'),
+    /** Names one history of their inbox; raised before and after a restore of it. */
+    inbox_epoch: integer('inbox_epoch').notNull().default(1),
+  },
+  (table) => [index('users_name_key').on(table.name_key), index('users_last_name_key').on(table.last_name_key)],
+);
 
 /** A login on one device. It lives until something ends it, or until `expires_at`. */
 export const sessions = sqliteTable(
@@ -105,17 +118,15 @@ export const members = sqliteTable(
 );
 
 /**
- * What a conversation's object has yet to be told. Written in the same batch as the change itself and deleted once the
- * object knows, so that nothing depends on a Worker surviving its request.
+ * What an object has yet to be told: that of a conversation, or, without one, the inbox of the user. Written in the same
+ * batch as the change itself and deleted once the object knows, so that nothing depends on a Worker surviving its request.
  */
 export const notices = sqliteTable(
   'notices',
   {
     id: integer('id').primaryKey({ autoIncrement: true }),
-    conversation_id: text('conversation_id')
-      .notNull()
-      .references(() => conversations.id, { onDelete: 'cascade' }),
-    kind: text('kind', { enum: ['members_changed', 'session_ended'] }).notNull(),
+    conversation_id: text('conversation_id').references(() => conversations.id, { onDelete: 'cascade' }),
+    kind: text('kind', { enum: ['members_changed', 'session_ended', 'user_changed'] }).notNull(),
     /** Whose change it tells of: whoever makes the change delivers by this. */
     user_id: text('user_id'),
     /** Of `session_ended`. */

@@ -1,7 +1,9 @@
-import { and, asc, eq, gt, isNull, ne, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, gte, isNull, lt, ne, or, sql, type SQL } from 'drizzle-orm';
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core';
 import type { Directory } from './database.ts';
-import { writeMemberNotices } from './notices.ts';
-import { members, users } from './schema.ts';
+import { writeInboxNotice, writeMemberNotices } from './notices.ts';
+import { blocks, members, users } from './schema.ts';
+import { searchKeys, searchPrefixes } from './search-keys.ts';
 
 /** What everyone may see of a user. */
 export type PublicUser = { id: string; first_name: string; last_name: string };
@@ -19,7 +21,7 @@ export async function emailTaken(db: Directory, email: string): Promise<boolean>
 export async function createUser(db: Directory, user: NewUser, now: number): Promise<string | undefined> {
   const created = await db
     .insert(users)
-    .values({ id: crypto.randomUUID(), ...user, created_at: now })
+    .values({ id: crypto.randomUUID(), ...user, ...searchKeys(user), created_at: now })
     .onConflictDoNothing({ target: users.email })
     .returning({ id: users.id });
   return created[0]?.id;
@@ -67,6 +69,43 @@ export async function listUsers(
   return { users: rows.slice(0, limit), more: rows.length > limit };
 }
 
+/**
+ * Active users but the caller and those whom they have blocked: whose name or last name begins with the text, or whose
+ * address is the text. In order of their names.
+ * @param after id of the last user of the page before
+ * @returns at most `limit` users, and whether there are more; undefined if `after` names nobody
+ */
+export async function searchUsers(
+  db: Directory,
+  { search, except, after, limit }: { search: string; except: string; after?: string | undefined; limit: number },
+): Promise<{ users: PublicUser[]; more: boolean } | undefined> {
+  const start = after === undefined ? { name_key: '', seq: 0 } : await placeByName(db, after);
+  if (!start) return undefined;
+  const prefixes = searchPrefixes(search);
+  const blocked = db.select({ id: blocks.blocked_id }).from(blocks).where(eq(blocks.user_id, except));
+  // The plus keeps the planner from walking through all names in their order: the few that are found are sorted instead.
+  const place = sql`(+${users.name_key}, +${users.seq})`;
+  const rows = await db
+    .select({ id: users.id, first_name: users.first_name, last_name: users.last_name })
+    .from(users)
+    .where(
+      and(
+        or(
+          ...prefixes.map((prefix) => beginsWith(users.name_key, prefix)),
+          ...prefixes.map((prefix) => beginsWith(users.last_name_key, prefix)),
+          eq(users.email, search.toLowerCase()),
+        ),
+        sql`${place} > (${start.name_key}, ${start.seq})`,
+        sql`+${users.id} <> ${except}`,
+        eq(users.is_active, sql`1`),
+        sql`${users.id} NOT IN ${blocked}`,
+      ),
+    )
+    .orderBy(sql`+${users.name_key}`, sql`+${users.seq}`)
+    .limit(limit + 1);
+  return { users: rows.slice(0, limit), more: rows.length > limit };
+}
+
 /** An account as its owner, and the operator, see it. Times are milliseconds since 1970. */
 export type Account = Omit<typeof users.$inferSelect, 'seq' | 'password' | 'deleted_at'>;
 
@@ -92,16 +131,58 @@ export async function renameUser(
   name: { first_name?: string | undefined; last_name?: string | undefined },
   now: number,
 ): Promise<void> {
-  await db.batch([
-    db
-      .update(users)
-      .set({
-        ...(name.first_name !== undefined && { first_name: name.first_name }),
-        ...(name.last_name !== undefined && { last_name: name.last_name }),
-      })
-      .where(and(eq(users.id, userId), isNull(users.deleted_at))),
-    ...writeMemberNotices(db, eq(members.user_id, userId), userId, now),
+  for (;;) {
+    const before = await db
+      .select({ first_name: users.first_name, last_name: users.last_name })
+      .from(users)
+      .where(and(eq(users.id, userId), isNull(users.deleted_at)))
+      .get();
+    if (!before) return;
+    const renamed = {
+      first_name: name.first_name ?? before.first_name,
+      last_name: name.last_name ?? before.last_name,
+    };
+    // The keys come from both names. If another request changes one of them meanwhile, they would not match: once more.
+    const isAsBefore = and(
+      eq(users.id, userId),
+      eq(users.first_name, before.first_name),
+      eq(users.last_name, before.last_name),
+      isNull(users.deleted_at),
+    );
+    if (await changeUser(db, userId, { ...renamed, ...searchKeys(renamed) }, isAsBefore, now)) return;
+  }
+}
+
+/**
+ * Changes who sees whether a user is online, and leaves a notice for each of their conversations and for their inbox; the
+ * caller delivers them. If it is so already, nothing is written.
+ */
+export async function setPresence(
+  db: Directory,
+  userId: string,
+  showPresence: Account['show_presence'],
+  now: number,
+): Promise<void> {
+  const isOther = and(eq(users.id, userId), ne(users.show_presence, showPresence), isNull(users.deleted_at));
+  await changeUser(db, userId, { show_presence: showPresence }, isOther, now);
+}
+
+/** Changes what conversations or the inbox know of a user, if a condition on their row holds. @returns whether it did */
+async function changeUser(
+  db: Directory,
+  userId: string,
+  change: Partial<typeof users.$inferInsert>,
+  condition: SQL | undefined,
+  now: number,
+): Promise<boolean> {
+  const isConcerned = and(eq(members.user_id, userId), sql`EXISTS (SELECT 1 FROM ${users} WHERE ${condition})`);
+  const [, , , changed] = await db.batch([
+    // Before the change, which may make the condition false.
+    ...writeMemberNotices(db, isConcerned, userId, now),
+    writeInboxNotice(db, condition, now),
+    db.update(users).set(change).where(condition).returning({ id: users.id }),
   ]);
+  return changed.length === 1;
 }
 
 /**
@@ -131,4 +212,18 @@ export async function listAccounts(
 async function seqOf(db: Directory, userId: string | undefined): Promise<number | undefined> {
   if (userId === undefined) return 0;
   return (await db.select({ seq: users.seq }).from(users).where(eq(users.id, userId)).get())?.seq;
+}
+
+/** Where a user stands in the order of names; undefined for one who does not exist, or has no name any more. */
+async function placeByName(db: Directory, userId: string) {
+  return db
+    .select({ name_key: users.name_key, seq: users.seq })
+    .from(users)
+    .where(and(eq(users.id, userId), isNull(users.deleted_at)))
+    .get();
+}
+
+/** Whether a column begins with a text that is not empty: a range, which an index serves, without LIKE's wildcards. */
+function beginsWith(column: SQLiteColumn, prefix: string) {
+  return and(gte(column, prefix), lt(column, `${prefix}\u{10ffff}`));
 }

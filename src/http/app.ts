@@ -6,6 +6,8 @@ import { bodyTooLarge } from './body.ts';
 import { chat } from './chat.ts';
 import { changes } from './changes.ts';
 import { chatSocket } from './chat-socket.ts';
+import { conversations } from './conversations.ts';
+import { inboxSocket } from './inbox-socket.ts';
 import { onError, onNotFound } from './errors.ts';
 import { settings } from '../settings.ts';
 import { admin } from './admin.ts';
@@ -39,6 +41,7 @@ app.notFound(onNotFound);
 
 app.use(requestLog, securityHeaders);
 app.route('/', chatSocket);
+app.route('/', inboxSocket);
 
 // Sockets check their origin themselves, and no middleware may change the headers of a 101.
 app.use(refuseForeignHosts, corsHeaders, addressLimit, otherMethods(app));
@@ -46,7 +49,7 @@ app.use(bodyLimit({ maxSize: BODY_MAX_BYTES, onError: bodyTooLarge }));
 
 const accounts = [register, me, emailVerification, passwordResets, linkPages, securityEvents];
 const sessions = [login, token, logout, mySessions];
-const conversations = [users, blocks, chat, messages, marks, changes];
+const chatting = [users, blocks, chat, conversations, messages, marks, changes];
 const operating = [health, admin, ...(settings.development ? [devMail] : [])];
-for (const resource of [...accounts, ...sessions, ...conversations, ...operating]) app.route('/', resource);
+for (const resource of [...accounts, ...sessions, ...chatting, ...operating]) app.route('/', resource);
 app.route('/', docs(app));

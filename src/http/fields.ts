@@ -7,7 +7,9 @@ import {
   NAME_MAX_LENGTH,
   PASSWORD_MAX_BYTES,
   PASSWORD_MAX_LENGTH,
+  SEARCH_MAX_LENGTH,
 } from '../config.ts';
+import { searchKey } from '../directory/search-keys.ts';
 import { codePoints, messageProblem, utf8Bytes } from '../protocol/text.ts';
 import { parseUuid } from '../protocol/uuid.ts';
 
@@ -15,6 +17,7 @@ import { parseUuid } from '../protocol/uuid.ts';
 export const REQUIRED = 'This field is required.';
 /** The original's words for two passwords that should be the same. */
 export const PASSWORDS_DIFFER = "Password fields didn't match.";
+const BLANK = 'This field may not be blank.';
 /** Django's words for an address that has an account. */
 export const EMAIL_TAKEN = ['user account with this email already exists.'];
 
@@ -50,7 +53,7 @@ export function textField({ maxLength, trim = true, rules = [], describe = {} }:
         ...problems(text, maxLength),
         ...rules.filter(([holds]) => !holds(text)).map(([, message]) => message),
       ];
-      if (strip(text) === '') wrong.splice(0, wrong.length, 'This field may not be blank.');
+      if (strip(text) === '') wrong.splice(0, wrong.length, BLANK);
       for (const message of wrong) addIssue({ message });
       return wrong.length > 0 ? NEVER : text;
     }),
@@ -117,6 +120,22 @@ export function wholeNumberField(least: number) {
   );
 }
 
+const NOT_A_BOOLEAN = 'Must be a valid boolean.';
+
+/** A query parameter that is true or false. */
+export const booleanParameter = v.pipe(
+  v.picklist(['true', 'false'], NOT_A_BOOLEAN),
+  v.transform((text) => text === 'true'),
+);
+
+/** Something in a body that is true or false: as JSON's value, or, from a form, as its name. */
+export const booleanField = v.pipe(
+  v.union([v.boolean(), v.picklist(['true', 'false'])], ({ input }) =>
+    input === null ? 'This field may not be null.' : NOT_A_BOOLEAN,
+  ),
+  v.transform((value) => value === true || value === 'true'),
+);
+
 /** The text of a message, as typed: the rules of a frame's text. */
 export const messageField = v.pipe(
   v.string('Not a valid string.'),
@@ -141,6 +160,21 @@ export const uuidParameter = v.pipe(
 
 /** A first or last name. */
 export const nameField = textField({ maxLength: NAME_MAX_LENGTH });
+
+/** A query parameter that is a text to search users for. */
+export const searchParameter = textField({
+  maxLength: SEARCH_MAX_LENGTH,
+  // Some characters are white space to a search and not to Python.
+  rules: [[(text) => searchKey(text) !== '', BLANK]],
+});
+
+/** One of some words, with Django REST Framework's messages for anything else. */
+export function choiceField<const Choices extends readonly string[]>(choices: Choices) {
+  return v.picklist(choices, ({ input }) => {
+    if (input === null) return 'This field may not be null.';
+    return `"${typeof input === 'string' ? input : JSON.stringify(input)}" is not a valid choice.`;
+  });
+}
 
 /** An e-mail address to register, lower-cased. */
 export const emailField = v.pipe(

@@ -4,7 +4,7 @@ import { changeEmail, changePassword, deleteAccount } from '../auth/accounts.ts'
 import { hashPassword } from '../auth/passwords.ts';
 import { deliverNoticesOf } from '../deliver-notices.ts';
 import { directory } from '../directory/database.ts';
-import { emailTaken, renameUser, type Account } from '../directory/users.ts';
+import { emailTaken, renameUser, setPresence, type Account } from '../directory/users.ts';
 import { emailChangedLetter, passwordChangedLetter } from '../mail/letters.ts';
 import { sendMail } from '../mail/mail.ts';
 import type { AppEnv } from './app-env.ts';
@@ -12,13 +12,15 @@ import { readFields } from './body.ts';
 import { callersAccount, checkNewPassword, requirePassword, requireProfileChange } from './account-checks.ts';
 import { mailVerification } from './email-verification.ts';
 import { ApiError, invalid } from './errors.ts';
-import { EMAIL_TAKEN, emailField, nameField, passwordField, REQUIRED } from './fields.ts';
+import { choiceField, EMAIL_TAKEN, emailField, nameField, passwordField, REQUIRED } from './fields.ts';
 import { mayMailTo } from './mail-links.ts';
 import { bearer } from './middleware/bearer.ts';
 import { credentialLimit } from './middleware/address-limit.ts';
 import { describe, hasherBusy } from './openapi/describe.ts';
 import { errorBody, isoTime, schema } from './openapi/schemas.ts';
 import { sourceOf } from './source.ts';
+
+const showPresence = choiceField(['contacts', 'nobody']);
 
 const account = schema(
   'Account',
@@ -28,6 +30,7 @@ const account = schema(
     last_name: v.string(),
     email: v.string(),
     email_verified: v.boolean(),
+    show_presence: showPresence,
     created_at: isoTime,
   }),
 );
@@ -38,6 +41,10 @@ const profile = schema(
     first_name: v.optional(nameField),
     last_name: v.optional(nameField),
     email: v.optional(emailField),
+    show_presence: v.pipe(
+      v.optional(showPresence),
+      v.description('Who sees whether you are online, and when you were last.'),
+    ),
     current_password: v.pipe(v.optional(passwordField), v.description('Needed for another e-mail address.')),
   }),
 );
@@ -75,9 +82,9 @@ me.get(
 me.patch(
   '/api/me',
   describe({
-    summary: 'Change your name or e-mail address',
+    summary: 'Change your name, your e-mail address, or who sees your presence',
     description:
-      'What is left out stays. Every conversation shows a new name at once. A new address takes `current_password`, ' +
+      'What is left out stays. Every conversation shows a new name, and heeds `show_presence`, at once. A new address takes `current_password`, ' +
       'counts as not verified, and is told to the old one.',
     tags: ['Accounts'],
     bearer: true,
@@ -86,22 +93,24 @@ me.patch(
   }),
   async (c) => {
     const before = await callersAccount(c);
-    const { email, current_password, ...name } = await readFields(c, profile);
+    const { email, current_password, show_presence, ...name } = await readFields(c, profile);
     const isRenamed =
       (name.first_name ?? before.first_name) !== before.first_name ||
       (name.last_name ?? before.last_name) !== before.last_name;
     const isMoving = email !== undefined && email !== before.email;
+    const isPresenceChanged = show_presence !== undefined && show_presence !== before.show_presence;
+    const isChanged = isRenamed || isMoving || isPresenceChanged;
     if (isMoving) {
       if (current_password === undefined) throw invalid({ current_password: [REQUIRED] });
       await requirePassword(c, before, current_password, 'current_password');
     }
-    if (isRenamed || isMoving) await requireProfileChange(c);
+    if (isChanged) await requireProfileChange(c);
     if (isMoving) await moveTo(c, before, email);
-    if (isRenamed) {
-      await renameUser(directory(c.env.DB), before.id, name, Date.now());
-      c.executionCtx.waitUntil(deliverNoticesOf(c.env, before.id));
-    }
-    return c.json(shown(isRenamed || isMoving ? await callersAccount(c) : before));
+    const db = directory(c.env.DB);
+    if (isRenamed) await renameUser(db, before.id, name, Date.now());
+    if (isPresenceChanged) await setPresence(db, before.id, show_presence, Date.now());
+    if (isRenamed || isPresenceChanged) c.executionCtx.waitUntil(deliverNoticesOf(c.env, before.id));
+    return c.json(shown(isChanged ? await callersAccount(c) : before));
   },
 );
 
@@ -172,13 +181,14 @@ async function moveTo(c: Context<AppEnv>, before: Account & { password: string }
   await mailVerification(c, { ...before, email });
 }
 
-function shown({ id, first_name, last_name, email, email_verified_at, created_at }: Account) {
+function shown({ id, first_name, last_name, email, email_verified_at, show_presence, created_at }: Account) {
   return {
     id,
     first_name,
     last_name,
     email,
     email_verified: email_verified_at !== null,
+    show_presence,
     created_at: new Date(created_at).toISOString(),
   };
 }

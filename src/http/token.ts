@@ -1,7 +1,7 @@
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import { REFRESH_REUSE_GRACE_S } from '../config.ts';
-import { findDenial } from '../directory/access.ts';
+import { findStanding } from '../directory/access.ts';
 import { refreshTokenState, rotateRefreshToken } from '../auth/sessions.ts';
 import { deliverNoticesOf } from '../deliver-notices.ts';
 import { directory } from '../directory/database.ts';
@@ -82,7 +82,7 @@ token.post(
       if (state === 'unknown') throw tokenUnknown();
       if (state !== 'current') throw invalid({ non_field_errors: ['Token is blacklisted'] });
     }
-    if (await findDenial(db, claims, now)) throw tokenUnknown();
+    if ((await findStanding(db, claims, now)).denial) throw tokenUnknown();
     return c.json({});
   },
 );

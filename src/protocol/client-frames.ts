@@ -1,12 +1,14 @@
 import * as v from 'valibot';
 import { MESSAGE_MAX_LENGTH, PAGE_SIZE, REF_MAX_LENGTH } from '../config.ts';
 import { parseEmoji } from './emoji.ts';
-import type { ErrorCode } from './error-codes.ts';
-import { isRef, messageProblem, parseJson } from './text.ts';
+import { decodeFromClient, type Decoded } from './decode.ts';
+import { isRef, messageProblem } from './text.ts';
 
-// Messages of these schemas continue a sentence that begins with the field's name.
+// Messages of these schemas, as of those in `inbox-frames.ts`, continue a sentence that begins with the field's name.
 
-function whole(least: number) {
+/** A whole number of at least so much. */
+/* @__NO_SIDE_EFFECTS__ */
+export function whole(least: number) {
   const message = `is not a whole number of at least ${least}.`;
   return v.pipe(v.number(message), v.safeInteger(message), v.minValue(least, message));
 }
@@ -44,7 +46,8 @@ export const emoji = v.pipe(
 /** The `n` of a message. */
 export const n = whole(1);
 const rev = whole(0);
-const onOff = v.boolean('is neither true nor false.');
+/** True or false. */
+export const onOff = v.boolean('is neither true nor false.');
 const optionalN = v.optional(n);
 
 /** The frames of chat.v1 that a client sends, by their `type`. */
@@ -117,42 +120,7 @@ export type Operation = Extract<ClientFrame, { type: 'send' | 'edit' | 'delete' 
 /** Which messages a page holds; the newest, if it says nothing. */
 export type PageRange = Pick<Extract<ClientFrame, { type: 'history' }>, 'before' | 'after' | 'around' | 'limit'>;
 
-/** What is wrong with a frame. `ref` is that of the frame, if it has one that can be repeated. */
-export type FrameProblem = { readonly code: ErrorCode; readonly message: string; readonly ref?: string };
-
-/** A frame, or what is wrong with it. */
-export type Decoded<Frame> =
-  { readonly frame: Frame; readonly problem?: never } | { readonly frame?: never; readonly problem: FrameProblem };
-
 /** Decodes a text frame from a client. Never throws, whatever the frame holds. */
 export function decodeClientFrame(frame: string): Decoded<ClientFrame> {
-  const body = parseJson(frame);
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    const found = body === undefined ? 'is not JSON' : 'is not a JSON object';
-    return { problem: { code: 'bad_frame', message: `The frame ${found}.` } };
-  }
-  const given = 'ref' in body && typeof body.ref === 'string' && isRef(body.ref) ? { ref: body.ref } : {};
-  const type = 'type' in body ? body.type : undefined;
-  if (typeof type !== 'string') {
-    const message = type === undefined ? 'The frame has no "type".' : '"type" is not a string.';
-    return { problem: { code: 'bad_frame', message, ...given } };
-  }
-  if (!isClientFrameType(type)) {
-    const known = Object.keys(clientFrames).join(', ');
-    return { problem: { code: 'unknown_type', message: `The "type" is none of: ${known}.`, ...given } };
-  }
-  const result = v.safeParse(clientFrames[type], body);
-  return result.success ? { frame: result.output } : { problem: { ...problemOf(result.issues[0], body), ...given } };
-}
-
-function isClientFrameType(type: string): type is keyof typeof clientFrames {
-  return Object.hasOwn(clientFrames, type);
-}
-
-function problemOf(issue: v.BaseIssue<unknown>, body: object): FrameProblem {
-  const key = v.getDotPath(issue);
-  if (key === null) return { code: 'bad_frame', message: issue.message };
-  if (!Object.hasOwn(body, key)) return { code: 'bad_frame', message: `The frame has no "${key}".` };
-  const isText = key === 'text' && issue.kind === 'validation';
-  return { code: isText ? 'invalid_text' : 'bad_frame', message: `"${key}" ${issue.message}` };
+  return decodeFromClient(clientFrames, frame);
 }

@@ -11,6 +11,9 @@ export const ERROR_CODES = {
   too_many_reactions: 'The message has as many reactions as one may have.',
   not_available: 'The other member does not take messages from you.',
   unknown_cursor: 'The cursor is ahead of the conversation. Connect again without one.',
+  no_such_conversation: 'The inbox has no such conversation.',
+  too_many_pins: 'As many conversations are pinned as may be. Unpin one first.',
+  unavailable: 'It could not be done just now. The same frame may pass after `retry_after_ms`.',
   rate_limited: 'Too much at once. The same frame passes after `retry_after_ms`.',
   conversation_full: 'As many sockets are open as a conversation may have. Connect again after `retry_after_ms`.',
 } as const;

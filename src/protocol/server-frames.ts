@@ -1,7 +1,7 @@
 import * as v from 'valibot';
+import { decodeFromServer } from './decode.ts';
 import { ERROR_CODES, type ErrorCode } from './error-codes.ts';
 import { count, memberRow, messageRow, ordinal, time, uuid } from './rows.ts';
-import { parseJson } from './text.ts';
 
 const ref = v.pipe(v.string(), v.description('Of the frame that this answers.'));
 const epoch = v.pipe(count, v.description('Names one history. Rows and cursors of another one are worthless.'));
@@ -17,6 +17,21 @@ const limits = v.object({
   typing_interval_ms: v.pipe(ordinal, v.description('How often to say that typing goes on.')),
   typing_lifetime_ms: v.pipe(ordinal, v.description('How long to show that someone types, unless they say so again.')),
 });
+
+/** Of every kind of socket. */
+export const errorFrameSchema = v.pipe(
+  v.object({
+    type: v.literal('error'),
+    ref: v.pipe(v.optional(v.string()), v.description('Of the frame that is refused, if it has one.')),
+    code: v.pipe(v.string(), v.metadata({ enum: Object.keys(ERROR_CODES) })),
+    message: v.pipe(v.string(), v.description('For people: what is wrong and what to do.')),
+    retry_after_ms: v.pipe(
+      v.optional(count),
+      v.description('The same frame may succeed after this time. Without it, it will not.'),
+    ),
+  }),
+  v.description('What was asked for did not happen, and nothing has changed.'),
+);
 
 /** The frames of chat.v1 that a server sends, by their `type`. */
 export const serverFrames = {
@@ -71,19 +86,7 @@ export const serverFrames = {
     }),
     v.description('What was asked for is stored.'),
   ),
-  error: v.pipe(
-    v.object({
-      type: v.literal('error'),
-      ref: v.pipe(v.optional(v.string()), v.description('Of the frame that is refused, if it has one.')),
-      code: v.pipe(v.string(), v.metadata({ enum: Object.keys(ERROR_CODES) })),
-      message: v.pipe(v.string(), v.description('For people: what is wrong and what to do.')),
-      retry_after_ms: v.pipe(
-        v.optional(count),
-        v.description('The same frame may succeed after this time. Without it, it will not.'),
-      ),
-    }),
-    v.description('What was asked for did not happen, and nothing has changed.'),
-  ),
+  error: errorFrameSchema,
   page: v.pipe(
     v.object({
       type: v.literal('page'),
@@ -122,12 +125,7 @@ export type Answer = ServerFrameOf<'ok' | 'error' | 'page' | 'changes'>;
  * @returns undefined for a frame that this release does not understand: it may be from a newer server
  */
 export function decodeServerFrame(frame: string): ServerFrame | undefined {
-  const body = parseJson(frame);
-  if (typeof body !== 'object' || body === null || !('type' in body) || typeof body.type !== 'string') return undefined;
-  if (!Object.hasOwn(serverFrames, body.type)) return undefined;
-  const schema = serverFrames[body.type as ServerFrame['type']];
-  const result = v.safeParse(schema, body);
-  return result.success ? result.output : undefined;
+  return decodeFromServer(serverFrames, frame);
 }
 
 /** The text of a frame. */

@@ -9,6 +9,15 @@ export function codePoints(text: string): number {
   return count;
 }
 
+/** A text's first code points, at most `limit`. */
+export function beginningOf(text: string, limit: number): string {
+  if (text.length <= limit) return text;
+  // As many units hold so many characters whatever they are.
+  return Array.from(text.slice(0, 2 * limit))
+    .slice(0, limit)
+    .join('');
+}
+
 /** How many bytes a text has in UTF-8. */
 export function utf8Bytes(text: string): number {
   return encoder.encode(text).length;

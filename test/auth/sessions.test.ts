@@ -1,7 +1,7 @@
 import { env } from 'cloudflare:workers';
 import { eq } from 'drizzle-orm';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { findDenial } from '../../src/directory/access.ts';
+import { findStanding } from '../../src/directory/access.ts';
 import {
   deleteExpiredSessions,
   refreshTokenState,
@@ -40,7 +40,7 @@ async function session(now = START, userAgent = 'test'): Promise<Session> {
 
 const rotate = async (refresh: string, now: number) => rotateRefreshToken(db, await claimsOf(refresh), SOURCE, now);
 const standing = async ({ access }: TokenPair, now: number) =>
-  (await findDenial(db, await claimsOf(access), now)) ?? 'ok';
+  (await findStanding(db, await claimsOf(access), now)).denial ?? 'ok';
 
 /** Rotates, and expects it to work. */
 async function rotated(refresh: string, now: number): Promise<TokenPair> {
@@ -75,7 +75,9 @@ describe('a session', () => {
   it('belongs to its user: claims that name another one find none', async () => {
     const { tokens } = await session();
     const { id: user_id } = await createPerson();
-    expect(await findDenial(db, { ...(await claimsOf(tokens.access)), user_id }, START)).toBe('session_ended');
+    expect((await findStanding(db, { ...(await claimsOf(tokens.access)), user_id }, START)).denial).toBe(
+      'session_ended',
+    );
   });
 });
 
@@ -238,7 +240,7 @@ describe('the end of a session', () => {
     expect(await rotate(newest.refresh, START)).toEqual({ outcome: 'session_ended' });
   });
 
-  it('leaves a notice for each of its conversations, once', async () => {
+  it('leaves a notice for each of its conversations and for the inbox, once', async () => {
     const { userId, sessionId } = await session();
     const peers = [await createPerson(), await createPerson()];
     const opened = await Promise.all(peers.map((peer) => openDirectConversation(db, userId, peer.id, START)));
@@ -246,8 +248,9 @@ describe('the end of a session', () => {
     await endSession(claims, 'logout', START);
     await endSession(claims, 'logout', START + HOUR);
     const written = await db.select().from(notices).where(eq(notices.session_id, sessionId));
-    expect(written).toHaveLength(peers.length);
-    expect(new Set(written.map((notice) => notice.conversation_id))).toEqual(new Set(opened.map((one) => one?.id)));
+    const concerned = [...opened.map((one) => one?.id), null];
+    expect(written).toHaveLength(concerned.length);
+    expect(new Set(written.map((notice) => notice.conversation_id))).toEqual(new Set(concerned));
     for (const notice of written) {
       expect(notice).toMatchObject({
         kind: 'session_ended',

@@ -120,6 +120,25 @@ describe('users and conversations', () => {
     expect(ids).not.toContain(john.id);
   });
 
+  test('whom a text finds, and on from where the server says', async () => {
+    const [found, last] = [crypto.randomUUID(), crypto.randomUUID()];
+    const asked: string[] = [];
+    const tab = await openTab(await signedIn(), {
+      environment: {
+        fetch: async (url) => {
+          asked.push(url.replace(SERVER, ''));
+          const Link = `</api/users/?search=Ana&limit=1&after=${last}>; rel="next"`;
+          const user = { id: found, first_name: 'Ana', last_name: 'Doe' };
+          return Response.json([user], { headers: asked.length === 1 ? { Link } : {} });
+        },
+      },
+    });
+    const page = await tab.chat.search('Ana & Ben');
+    expect(page).toEqual({ users: [{ id: found, first_name: 'Ana', last_name: 'Doe' }], next: last });
+    expect((await tab.chat.search('Ana & Ben', last)).next).toBe(null);
+    expect(asked).toEqual(['/api/users/?search=Ana+%26+Ben', `/api/users/?search=Ana+%26+Ben&after=${last}`]);
+  });
+
   test('a conversation is opened by its other member, and is the same from both sides', async () => {
     const [john, ray] = [await signedIn('John'), await signedIn('Ray')];
     const [johns, rays] = [await openTab(john), await openTab(ray)];

@@ -471,8 +471,10 @@ describe('a store of an older release', () => {
     const { john, ray, conversationId } = await pairInConversation();
     await new Caller(conversationId, ray).say('before');
     await runInDurableObject(objectOf(conversationId), (_, { storage: { sql } }) => {
+      for (const column of ['fed_rev', 'hides_presence']) sql.exec(`ALTER TABLE members DROP COLUMN ${column}`);
+      sql.exec('ALTER TABLE directory DROP COLUMN members_rev');
       sql.exec('ALTER TABLE members DROP COLUMN has_blocked');
-      sql.exec('DELETE FROM migrations WHERE step = 2');
+      sql.exec('DELETE FROM migrations WHERE step >= 2');
     });
     await evictDurableObject(objectOf(conversationId));
     const rays = await openChat(conversationId, ray.access);

@@ -1,7 +1,7 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, test } from 'vitest';
 import { connectRequest } from '../../src/conversation/connection.ts';
-import { migrate } from '../../src/conversation/migrations.ts';
+import { migrate } from '../../src/objects/migrate.ts';
 import { ConversationStore } from '../../src/conversation/store.ts';
 import { openChat } from '../helpers/chat-socket.ts';
 import {

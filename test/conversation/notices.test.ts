@@ -75,7 +75,8 @@ describe('a Worker that dies between its batch and the notice changes nothing in
 
     await endSessionAndDie(john);
     for (const socket of sockets) await socket.settled();
-    expect(await pendingNotices()).toHaveLength(2);
+    // One for each conversation, and one for the inbox.
+    expect(await pendingNotices()).toHaveLength(3);
 
     await cronRun();
     for (const socket of sockets) expect(await socket.closed).toEqual({ code: 4410, reason: 'The session has ended.' });
@@ -167,13 +168,13 @@ describe('a Worker that dies between its batch and the notice changes nothing in
   });
 });
 
-test('a session that ends twice is one notice for each conversation', async () => {
+test('a session that ends twice is one notice for each conversation, and one for the inbox', async () => {
   const { john } = await pairInConversation();
   await anotherConversation(john);
   const claims = await claimsOf(john.access);
   const ends = await Promise.all([1, 2, 3].map(() => endSession(claims, 'logout', Date.now())));
   expect(ends.filter(Boolean)).toHaveLength(1);
-  expect(await pendingNotices()).toHaveLength(2);
+  expect(await pendingNotices()).toHaveLength(3);
 });
 
 test('a session is remembered for as long as its last access token is good', async () => {

@@ -7,7 +7,8 @@ import {
   REACTIONS_MAX,
   REF_MAX_LENGTH,
 } from '../../src/config.ts';
-import { bytesOfMember, bytesOfMessage, takeWithin } from '../../src/conversation/page.ts';
+import { bytesOfMember, bytesOfMessage } from '../../src/conversation/page.ts';
+import { takeWithin } from '../../src/objects/take-within.ts';
 import type { MemberRow, MessageRow } from '../../src/protocol/rows.ts';
 import { utf8Bytes } from '../../src/protocol/text.ts';
 import { EMOJI } from '../helpers/emoji.ts';

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { RATE_FRAME_BYTES, RATE_PAGE_TOKENS } from '../../src/config.ts';
-import { frameTokens, RateLimit, requestTokens } from '../../src/conversation/rate-limit.ts';
+import { frameTokens, RateLimit, requestTokens } from '../../src/objects/rate-limit.ts';
 
 const NOW = 1_763_900_000_000;
 const RATE = { burst: 10, perSecond: 2 };

@@ -2,29 +2,8 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CHANGES_MAX_ROWS, PAGE_SIZE } from '../../src/config.ts';
 import { answer, mark, type Request } from '../../src/conversation/rules.ts';
 import { ConversationStore } from '../../src/conversation/store.ts';
+import { costOf, planOf, statementsOf } from '../helpers/statements.ts';
 import { directoryMember, fill, JOHN, MEMBERS, message, onStore, RAY } from '../helpers/store.ts';
-
-/** The statements that `work` executes, and what they cost. */
-function statementsOf({ sql }: DurableObjectStorage, work: () => unknown) {
-  const exec = vi.spyOn(sql, 'exec');
-  work();
-  const statements = exec.mock.calls.map(([text, ...bindings], i) => ({ text, bindings, cursor: cursorOf(exec, i) }));
-  exec.mockRestore();
-  return statements;
-}
-
-function cursorOf(exec: { mock: { results: { value: unknown }[] } }, i: number) {
-  return exec.mock.results[i]?.value as SqlStorageCursor<Record<string, SqlStorageValue>>;
-}
-
-/** Rows that `work` reads and writes. Entries of indexes count, as they are billed. */
-function costOf(storage: DurableObjectStorage, work: () => unknown): { read: number; written: number } {
-  const cursors = statementsOf(storage, work).map(({ cursor }) => cursor);
-  return {
-    read: cursors.reduce((sum, { rowsRead }) => sum + rowsRead, 0),
-    written: cursors.reduce((sum, { rowsWritten }) => sum + rowsWritten, 0),
-  };
-}
 
 type Work = (store: ConversationStore) => unknown;
 
@@ -231,6 +210,7 @@ describe('no query reads a whole table that grows', () => {
     member: (store) => store.member(JOHN),
     allMembers: (store) => store.allMembers(),
     isBlocked: (store) => store.isBlocked,
+    hidesPresence: (store) => store.hidesPresence(JOHN),
     applyMembers: (store) => store.applyMembers({ version: 2, epoch: 2, members: [directoryMember(JOHN, 'Johnny')] }),
     setMarks: (store) => store.setMarks(JOHN, { read: 1, delivered: 2 }),
     setLastSeen: (store) => store.setLastSeen(JOHN, 1),
@@ -249,11 +229,12 @@ describe('no query reads a whole table that grows', () => {
     hasMoreChanges: (store) => store.hasMoreChanges(0, 5),
     snapshot: (store) => store.snapshot(),
     history: (store) => [store.history({ limit: 10 }), store.history({ before: 5, limit: 10 })],
-    rememberEndedSession: (store) => store.rememberEndedSession('a', 1),
-    isSessionEnded: (store) => store.isSessionEnded('a'),
-    forgetEndedSessions: (store) => store.forgetEndedSessions(1),
+    dueFeeds: (store) => store.dueFeeds(),
+    feed: (store) => [store.feed(RAY), store.feed(JOHN)],
+    settleFeed: (store) => store.settleFeed(RAY, store.feed(RAY)),
+    unread: (store) => store.unread({ user_id: RAY, read: 3 }),
   };
-  const IN_MEMORY = ['epoch', 'rev', 'n', 'isBehind', 'member', 'allMembers', 'isBlocked'];
+  const IN_MEMORY = ['epoch', 'rev', 'n', 'isBehind', 'member', 'allMembers', 'isBlocked', 'hidesPresence', 'dueFeeds'];
   /** Tables that hold a handful of rows, and so may be read as a whole; and what is no table of the store. */
   const SMALL = ['directory', 'members', 'ended_sessions', 'migrations', 'CONSTANT'];
 
@@ -266,8 +247,7 @@ describe('no query reads a whole table that grows', () => {
       expect(statements.length > 0).toBe(!IN_MEMORY.includes(name));
       for (const { text, bindings } of statements) {
         if (text.startsWith('CREATE TABLE IF NOT EXISTS')) continue;
-        const plan = storage.sql.exec<{ detail: string }>(`EXPLAIN QUERY PLAN ${text}`, ...bindings).toArray();
-        const scanned = plan.flatMap(({ detail }) => /^SCAN (\w+)/.exec(detail)?.[1] ?? []);
+        const { scanned } = planOf(storage, text, bindings);
         expect(scanned.filter((table) => !SMALL.includes(table))).toEqual([]);
       }
     });

@@ -1,4 +1,5 @@
 import * as fc from 'fast-check';
+import { FEED_FAULTS, type FeedFault } from './feeds.ts';
 
 /** Something that happens in a run. `who` is the number of a party. It is plain data, so that a run can be written down. */
 export type Action =
@@ -25,9 +26,33 @@ export type Action =
   | { readonly do: 'storage fails' | 'storage works'; readonly device: number }
   | { readonly do: Alone }
   | { readonly do: 'store fails'; readonly count: number; readonly late: boolean }
-  | { readonly do: 'pass' | 'jump'; readonly by: number };
+  | { readonly do: 'pass' | 'jump'; readonly by: number }
+  | { readonly do: 'inbox'; readonly user: number; readonly deed: InboxDeed }
+  | { readonly do: 'lose in inbox' | 'repeat in inbox'; readonly user: number; readonly count: number }
+  | { readonly do: 'feeds fail'; readonly user: number; readonly fault: FeedFault; readonly count: number };
 
-type Alone = 'evict' | 'evict and close' | 'abort' | 'dump' | 'restore' | 'turn';
+/** What whoever follows the inbox of a user does, or suffers. */
+export const INBOX_DEEDS = [
+  'read',
+  'receive',
+  'mark unread',
+  'read all',
+  'archive',
+  'take out',
+  'mute',
+  'unmute',
+  'pin',
+  'unpin',
+  'wake',
+  'connect anew',
+  'offline',
+  'online',
+  'cut',
+  'silence',
+] as const;
+export type InboxDeed = (typeof INBOX_DEEDS)[number];
+
+type Alone = 'evict' | 'evict and close' | 'evict inbox' | 'abort' | 'dump' | 'restore' | 'feeds arrive' | 'turn';
 type Simple = 'read' | 'offline' | 'online' | 'reload' | 'wake' | 'cut' | 'silence';
 
 /** What a run begins with. */
@@ -64,6 +89,7 @@ const counted = (kind: 'lose' | 'repeat' | 'fail requests'): fc.Arbitrary<Action
 const picked = (kind: 'edit' | 'delete' | 'repeat old'): fc.Arbitrary<Action> =>
   record({ do: fc.constant(kind), who, pick }) as fc.Arbitrary<Action>;
 const device = fc.nat({ max: DEVICES - 1 });
+const user = fc.nat({ max: 1 });
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -105,6 +131,12 @@ const WEIGHTED: readonly [weight: number, arbitrary: fc.Arbitrary<Action>][] = [
   [2, alone('restore')],
   [4, record({ do: fc.constant('store fails'), count: few, late: fc.boolean() })],
   [14, alone('turn')],
+  [9, record({ do: fc.constant('inbox'), user, deed: fc.constantFrom(...INBOX_DEEDS) })],
+  [2, record({ do: fc.constant('lose in inbox'), user, count: fc.integer({ min: 1, max: 2 }) })],
+  [1, record({ do: fc.constant('repeat in inbox'), user, count: few })],
+  [10, record({ do: fc.constant('feeds fail'), user, fault: fc.constantFrom(...FEED_FAULTS), count: few })],
+  [4, alone('feeds arrive')],
+  [2, alone('evict inbox')],
   [8, record({ do: fc.constant('pass'), by: fc.constantFrom(50, SECOND, 5 * SECOND, 30 * SECOND) })],
   [2, record({ do: fc.constant('jump'), by: fc.constantFrom(-10 * MINUTE, -5 * SECOND, 3 * MINUTE, 60 * MINUTE) })],
 ];

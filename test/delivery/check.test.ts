@@ -486,7 +486,143 @@ breaks('unanswered', {
   },
 });
 
+breaks('unread', {
+  'an inbox lacks the newest message': (story) => {
+    story.send('ana', 'one');
+    story.send('ana', 'two');
+    const last = { n: 1, sender_id: 'ana', text: 'one', created_at: 1001 };
+    story.inbox('ben', { n: 1, unread: 2, last });
+  },
+  'an inbox counts one too few': (story) => {
+    story.send('ana', 'one');
+    story.send('ana', 'two');
+    story.inbox('ben', { unread: 1 });
+  },
+  'an inbox counts one’s own': (story) => {
+    story.send('ana', 'one');
+    story.send('ben', 'two');
+    story.inbox('ben', { unread: 2 });
+  },
+  'an inbox counts what was deleted': (story) => {
+    story.send('ana', 'one');
+    story.send('ana', 'two');
+    story.does('ana', { type: 'delete', n: 1 });
+    story.inbox('ben', { unread: 2 });
+  },
+  'an inbox counts what was read': (story) => {
+    story.send('ana', 'one');
+    story.marks('ben', 1);
+    story.inbox('ben', { unread: 1 });
+  },
+  'an inbox counts without an end': (story) => {
+    for (let n = 1; n <= 101; n += 1) story.send('ana', `text ${n}`);
+    story.inbox('ben', { unread: 101 });
+  },
+  'an inbox has another read mark': (story) => {
+    story.send('ana', 'one');
+    story.inbox('ben', { unread: 1, read: 1 });
+  },
+  'an inbox has the last message as it was before it was edited': (story) => {
+    story.send('ana', 'one');
+    story.does('ana', { type: 'edit', n: 1, text: 'two' });
+    story.inbox('ben', { unread: 1, last: { n: 1, sender_id: 'ana', text: 'one', created_at: 1001 } });
+  },
+  'an inbox has the last message of another sender': (story) => {
+    story.send('ana', 'one');
+    story.inbox('ben', { unread: 1, last: { n: 1, sender_id: 'ben', text: 'one', created_at: 1001 } });
+  },
+  'an inbox shows what was deleted': (story) => {
+    story.send('ana', 'one');
+    story.does('ana', { type: 'delete', n: 1 });
+    story.inbox('ben', { unread: 0, last: { n: 1, sender_id: 'ana', text: 'one', created_at: 1001 } });
+  },
+  'an inbox lacks the conversation': (story) => {
+    story.send('ana', 'one');
+    story.inbox('ben', null);
+  },
+  'an inbox has a conversation that its user has left': (story) => {
+    story.send('ana', 'one');
+    story.replaceMember('ben', { left_at: 1002 });
+    story.inbox('ben', { unread: 1 }, { total: { messages: 0, conversations: 0 } });
+  },
+  'an inbox has a conversation without messages': (story) => {
+    story.inbox('ben', { unread: 0 });
+  },
+  'what was left is in the total': (story) => {
+    story.send('ana', 'one');
+    story.replaceMember('ben', { left_at: 1002 });
+    story.inbox('ben', null, { total: { messages: 1 } });
+  },
+  'what is muted is in the total': (story) => {
+    story.send('ana', 'one');
+    story.inbox('ben', { unread: 1, muted_until: 9e12 });
+  },
+  'what is archived is in the total': (story) => {
+    story.send('ana', 'one');
+    story.inbox('ben', { unread: 1, archived: true });
+  },
+  'what is unread is not in the total': (story) => {
+    story.send('ana', 'one');
+    story.inbox('ben', { unread: 1 }, { total: { messages: 0 } });
+  },
+  'a conversation that was marked unread is not in the total': (story) => {
+    story.send('ben', 'one');
+    story.inbox('ben', { unread: 0, marked_unread: true });
+  },
+  'a badge is gone on one device, and not on the other': (story) => {
+    story.send('ana', 'one');
+    story.marks('ben', 1);
+    story.inbox('ben', { unread: 0 });
+    story.inbox('ben', { unread: 1, read: 0 }, { by: 'ben elsewhere' });
+  },
+  'a conversation is pinned on one device, and not on the other': (story) => {
+    story.send('ana', 'one');
+    story.inbox('ben', { unread: 1, pinned: true });
+    story.inbox('ben', { unread: 1 }, { by: 'ben elsewhere' });
+  },
+});
+
 keeps({
+  'inboxes that say what the log says': (story) => {
+    story.send('ana', 'one');
+    story.send('ben', 'two');
+    story.marks('ana', 2);
+    story.send('ana', 'three');
+    story.send('ana', 'four');
+    story.does('ana', { type: 'delete', n: 4 });
+    for (const by of ['ben in the inbox', 'ben elsewhere']) story.inbox('ben', { unread: 2 }, { by });
+    story.inbox('ana', { unread: 0 });
+  },
+  'an inbox that counts to its end': (story) => {
+    for (let n = 1; n <= 101; n += 1) story.send('ana', `text ${n}`);
+    story.inbox('ben', { unread: 100 });
+  },
+  'an inbox with the beginning of a long message': (story) => {
+    story.send('ana', '👍'.repeat(300));
+    story.inbox('ben', {
+      unread: 1,
+      last: { n: 1, sender_id: 'ana', text: '👍'.repeat(200), created_at: 1001 },
+    });
+  },
+  'what is muted or archived, and not in the total': (story) => {
+    story.send('ana', 'one');
+    const total = { messages: 0, conversations: 0 };
+    story.inbox('ben', { unread: 1, muted_until: 9e12, archived: true }, { total });
+    story.inbox('ana', { unread: 0, marked_unread: true, archived: true });
+  },
+  'what was read and marked unread, and is in the total': (story) => {
+    story.send('ben', 'one');
+    story.inbox('ben', { unread: 0, marked_unread: true }, { total: { conversations: 1 } });
+  },
+  'an inbox without what its user has left': (story) => {
+    story.send('ana', 'one');
+    story.replaceMember('ben', { left_at: 1002 });
+    story.inbox('ben', null);
+  },
+  'inboxes without a conversation in which nobody has written': (story) => {
+    story.inbox('ana', null);
+    story.inbox('ben', null);
+  },
   'nothing happens': () => {},
   'all that a conversation is made of': (story) => {
     story.send('ana', 'one');

@@ -6,6 +6,7 @@ import { marks } from './check/marks.ts';
 import { oneOrder, order } from './check/order.ts';
 import { refusedWrongly, unanswered } from './check/outcomes.ts';
 import { twice } from './check/twice.ts';
+import { unread } from './check/unread.ts';
 import { wentBack } from './check/went-back.ts';
 import type { History } from './history.ts';
 
@@ -20,6 +21,7 @@ const RULES = {
   marks,
   'refused wrongly': refusedWrongly,
   unanswered,
+  unread,
 } satisfies Record<string, (facts: Facts) => Iterable<string>>;
 
 /** What of the promise was broken. */

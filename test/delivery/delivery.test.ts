@@ -2,10 +2,12 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { scenes, scripts, type Action, type Scene } from './actions.ts';
 import { violations } from './check.ts';
+import { FaultyFeeds } from './feeds.ts';
+import { hurryServer } from './hurry.ts';
 import { FailingStore } from './rollback.ts';
 import { story } from './story.ts';
 import { Totals } from './totals.ts';
-import { World } from './world.ts';
+import { World, type Faults } from './world.ts';
 
 // vitest.config.ts says from which variables these come. A failure prints the seed and the path that repeat it.
 const { minutes, seed, runs, path } = inject('delivery');
@@ -14,16 +16,16 @@ const LIMIT_MS = 40_000;
 const totals = new Totals();
 // eslint-disable-next-line no-console -- whoever asks for a long run reads it
 const print = console.log.bind(console);
-let store: FailingStore;
+/** Alarms go off by the clock of the machine: from a day ahead of it none does by itself. */
+const AHEAD_MS = 24 * 60 * 60_000;
+let faults: Faults;
 
 beforeAll(() => {
   // The Worker's log would be longer than all that is worth reading.
   vi.spyOn(console, 'log').mockImplementation(() => {});
   vi.spyOn(console, 'error').mockImplementation(() => {});
-  // What the server gathers for a while would take that while, and an eviction waits for it.
-  const { setTimeout: later } = globalThis;
-  vi.stubGlobal('setTimeout', (work: () => void, milliseconds = 0) => later(work, Math.min(milliseconds, 1)));
-  store = new FailingStore();
+  hurryServer();
+  faults = { store: new FailingStore(), feeds: new FaultyFeeds() };
 });
 
 afterAll(() => {
@@ -33,8 +35,8 @@ afterAll(() => {
 });
 
 async function run(scene: Scene, script: readonly Action[]): Promise<void> {
-  vi.useFakeTimers({ now: realNow(), toFake: ['Date'] });
-  const world = await World.begin(scene, store);
+  vi.useFakeTimers({ now: realNow() + AHEAD_MS, toFake: ['Date'] });
+  const world = await World.begin(scene, faults);
   // A run that does not come to rest breaks the promise as well.
   let broken = 1;
   try {

@@ -1,3 +1,4 @@
+import type { InboxRow, UnreadTotal } from '../../src/protocol/inbox-frames.ts';
 import type { MemberRow, MessageRow } from '../../src/protocol/rows.ts';
 
 /**
@@ -16,6 +17,8 @@ export interface History {
   readonly restores: readonly Restore[];
   /** How far users asked to have read, by each client and in each epoch, also by clients that have no {@link Final}. */
   readonly marks?: readonly Mark[];
+  /** What the inboxes of those who were looked at have of the conversation in the end. */
+  readonly inboxes?: readonly InboxFinal[];
 }
 
 /**
@@ -71,6 +74,15 @@ export interface Final extends State {
   /** How far the user asked to have read, by this client in this epoch; 0 if never. */
   readonly marked: number;
   readonly user_id: string;
+}
+
+/** What somebody has of a user's inbox, in which there is no other conversation. What is muted is so for longer. */
+export interface InboxFinal {
+  readonly by: string;
+  readonly user_id: string;
+  /** The conversation's; null if it has none. */
+  readonly row: InboxRow | null;
+  readonly total: UnreadTotal;
 }
 
 /** How far a user asked to have read. */

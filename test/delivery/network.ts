@@ -113,7 +113,7 @@ export class FaultyNetwork implements Network {
       this.#happened('changes lost');
       return { times: 0, ends: false };
     }
-    if (direction === 'out' && this.#repeat > 0 && /"type":"(send|edit|delete|react)"/.test(frame)) {
+    if (direction === 'out' && this.#repeat > 0 && /"type":"(send|edit|delete|react|set)"/.test(frame)) {
       this.#repeat -= 1;
       this.#happened('frame repeated');
       return { times: 2, ends: false };

@@ -1,4 +1,4 @@
-import type { Final } from './history.ts';
+import type { Final, InboxFinal } from './history.ts';
 
 /**
  * Someone who takes part in a run: a client of one kind and the person behind it. What it is asked to do, what became of
@@ -33,6 +33,8 @@ export interface Party {
    * nothing changes any more. A plain socket has nothing to be compared: it rejects.
    */
   final(): Promise<Final>;
+  /** What it has of the inbox of its user then, if it follows it. */
+  inbox?(): Promise<InboxFinal | null>;
   /** How it stands, for whoever looks why it does not come to rest. */
   toString(): string;
   /** Ends for good. */

@@ -1,6 +1,6 @@
 import type { MemberRow, MessageRow } from '../../src/protocol/rows.ts';
 import { same } from './check/same.ts';
-import type { Final, History, Mark, Operation, Outcome, Restore, Sighting, State } from './history.ts';
+import type { Final, History, InboxFinal, Mark, Operation, Outcome, Restore, Sighting, State } from './history.ts';
 
 type DeepReadonly<T> = T extends object ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> } : T;
 
@@ -42,6 +42,7 @@ export class Recorder {
   readonly #sightings: Sighting[] = [];
   readonly #finals: Final[] = [];
   readonly #restores: Restore[] = [];
+  readonly #inboxes: InboxFinal[] = [];
   readonly #marks = new Map<string, Mark>();
   readonly #last = new Map<string, Last>();
 
@@ -94,6 +95,11 @@ export class Recorder {
     this.#finals.push({ client, user_id: userId, marked, ...stateOf(shown) });
   }
 
+  /** Everything has come to rest, and this is what somebody has of an inbox. */
+  sawInbox(inbox: InboxFinal): void {
+    this.#inboxes.push(inbox);
+  }
+
   /** All that happened. @param server what the server answers someone who was never here before */
   history(server: Shown): History {
     return {
@@ -103,6 +109,7 @@ export class Recorder {
       server: stateOf(server),
       restores: this.#restores,
       marks: [...this.#marks.values()],
+      inboxes: this.#inboxes,
     };
   }
 

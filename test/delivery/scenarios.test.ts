@@ -1,6 +1,9 @@
 import { afterEach, beforeAll, beforeEach, chai, expect, test, vi } from 'vitest';
 import type { Socket } from '../../src/client/environment.ts';
 import { settings } from '../../src/settings.ts';
+import { DAY_MS } from '../helpers/stopped-clock.ts';
+import { FaultyFeeds } from './feeds.ts';
+import { hurryServer } from './hurry.ts';
 import type { Network } from './network.ts';
 import { dump, FailingStore, restore } from './rollback.ts';
 import { Stage } from './stage.ts';
@@ -9,7 +12,6 @@ import { Stage } from './stage.ts';
 // the names of these scenarios, and test/e2e/mutants.test.ts makes sure that each is found here.
 
 const SECOND = 1000;
-const DAY = 24 * 60 * 60 * SECOND;
 /** A text that takes some room. */
 const long = (text: string) => text.padEnd(4000, '.');
 
@@ -23,14 +25,12 @@ beforeAll(() => {
 });
 
 beforeEach(async () => {
-  vi.useFakeTimers({ now: Date.now(), toFake: ['Date'] });
+  vi.useFakeTimers({ now: Date.now() + DAY_MS, toFake: ['Date'] });
   vi.spyOn(console, 'log').mockImplementation(() => {});
   vi.spyOn(console, 'error').mockImplementation(() => {});
-  // What the server gathers for a while would take that long.
-  const { setTimeout: later } = globalThis;
-  vi.stubGlobal('setTimeout', (work: () => void, milliseconds = 0) => later(work, Math.min(milliseconds, 1)));
+  hurryServer();
   store = new FailingStore();
-  stage = await Stage.begin();
+  stage = await Stage.begin(new FaultyFeeds());
 });
 
 afterEach(() => {
@@ -54,7 +54,7 @@ test('dedupe-window: the answer to a message is lost, and it is sent again two d
   await stage.quiet();
   john.party.goOffline();
   // Longer than a session lasts: both sign in again. Their devices sleep meanwhile, and no timer of theirs is due.
-  vi.setSystemTime(Date.now() + 2 * DAY);
+  vi.setSystemTime(Date.now() + 2 * DAY_MS);
   john.party.goOnline();
   expect(await stage.end()).toEqual([]);
 });
@@ -82,7 +82,7 @@ test.each(['tell-before-write', 'ok-before-write', 'memory-ahead'])('%s: a write
 
 test('no-rev-check: a row comes once more that has changed meanwhile', async () => {
   const john = await stage.join('john');
-  await stage.join('ray', 'ray', repeatingLate);
+  await stage.join('ray', 'ray', { through: repeatingLate });
   john.party.send('one');
   await stage.quiet();
   john.party.edit(1, 'edited');
@@ -192,6 +192,103 @@ test('anyone-edits: someone edits what another has written', async () => {
   await stage.quiet();
   ray.party.edit(1, 'not his');
   expect(await stage.end()).toEqual([]);
+});
+
+test('inbox-counts-up: two messages travel in one feed', async () => {
+  const [john] = [await stage.join('john'), await stage.follow('ray')];
+  stage.suffer('ray', 'lost');
+  john.party.send('one');
+  await stage.quiet();
+  john.party.send('two');
+  expect(await stage.end()).toEqual([]);
+});
+
+test('feed-not-retried: the last feed is lost', async () => {
+  const [john] = [await stage.join('john'), await stage.follow('ray')];
+  stage.suffer('ray', 'lost');
+  john.party.send('one');
+  expect(await stage.end()).toEqual([]);
+});
+
+test('feed-last-writer-wins: a feed arrives behind a newer one', async () => {
+  const [john] = [await stage.join('john'), await stage.follow('ray')];
+  stage.suffer('ray', 'late');
+  john.party.send('one');
+  await stage.quiet();
+  john.party.send('two');
+  await stage.fed();
+  await stage.feedsArrive();
+  expect(await stage.end()).toEqual([]);
+});
+
+test('feed-settles-too-much: a message comes while a feed is under way', async () => {
+  const [john] = [await stage.join('john'), await stage.follow('ray')];
+  stage.suffer('ray', 'held');
+  john.party.send('one');
+  await stage.quiet();
+  john.party.send('two');
+  await stage.quiet();
+  await stage.feedsArrive();
+  expect(await stage.end()).toEqual([]);
+});
+
+test('feed-resurrects: a feed arrives when its user has left', async () => {
+  const [john] = [await stage.join('john'), await stage.follow('ray')];
+  stage.suffer('ray', 'late');
+  john.party.send('one');
+  await stage.quiet();
+  await stage.setMember('ray', false);
+  await stage.fed();
+  await stage.feedsArrive();
+  expect(await stage.end()).toEqual([]);
+});
+
+test('someone leaves and comes back, and is told of both late', async () => {
+  const [john, ray] = [await stage.join('john'), await stage.follow('ray')];
+  john.party.send('one');
+  await stage.fed();
+  ray.network.lose(1);
+  stage.suffer('ray', 'late');
+  await stage.setMember('ray', false);
+  await stage.fed();
+  await stage.setMember('ray', true);
+  john.party.send('two');
+  await stage.fed();
+  await stage.feedsArrive();
+  expect(await stage.end()).toEqual([]);
+  expect(ray.follower.row).toMatchObject({ n: 2, unread: 2 });
+});
+
+test('someone reads on one device: the others show nothing unread', async () => {
+  const john = await stage.join('john');
+  const [ray, elsewhere] = [await stage.follow('ray'), await stage.follow('ray', 'ray elsewhere')];
+  john.party.send('one');
+  await stage.fed();
+  expect(elsewhere.follower.row).toMatchObject({ n: 1, read: 0, unread: 1 });
+  stage.suffer('ray', 'late');
+  ray.follower.mark('read');
+  await stage.quiet();
+  expect(elsewhere.follower.row).toMatchObject({ n: 1, read: 1, unread: 0 });
+  expect(await stage.end()).toEqual([]);
+});
+
+test('someone looks at what they had marked unread, and more comes before that is known', async () => {
+  const john = await stage.join('john');
+  const [ray, other] = [await stage.join('ray', 'ray', { inbox: true }), await stage.follow('ray')];
+  john.party.send('one');
+  await stage.fed();
+  ray.party.read();
+  await stage.pass(SECOND);
+  await stage.fed();
+  other.follower.set({ unread: true });
+  await stage.quiet();
+  ray.party.goOffline();
+  ray.party.read();
+  john.party.send('two');
+  await stage.fed();
+  ray.party.goOnline();
+  expect(await stage.end()).toEqual([]);
+  expect(other.follower.row).toMatchObject({ n: 2, unread: 1 });
 });
 
 /**

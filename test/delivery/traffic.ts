@@ -45,6 +45,11 @@ export class Traffic implements Network {
     }
   }
 
+  /** Takes note of something that has happened elsewhere than on the network. */
+  moved(): void {
+    this.#events += 1;
+  }
+
   /** Lets what is under way get on a little. */
   async turn(): Promise<void> {
     await new Promise<void>((resolve) => {

@@ -5,8 +5,11 @@ export type AsyncApi = {
   components: { messages: Record<string, { payload?: object } | undefined>; schemas: Record<string, unknown> };
 };
 
+/** Who sends a frame: a client or the server, in a conversation or in an inbox. */
+export type Side = 'client' | 'server' | 'inbox.client' | 'inbox.server';
+
 /** Throws unless a frame of a side is described. */
-export type FrameCheck = (side: 'client' | 'server', frame: string) => void;
+export type FrameCheck = (side: Side, frame: string) => void;
 
 /**
  * A check that throws unless the document describes a frame: its type, every key of it, and every value. Stricter than

@@ -1,7 +1,8 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { expect } from 'vitest';
-import { tags, type Connect } from '../../src/conversation/connection.ts';
+import { type Connect } from '../../src/conversation/connection.ts';
+import { tags } from '../../src/objects/connection.ts';
 import type { Conversation } from '../../src/conversation/conversation.ts';
 import type { StoredMember, StoredMessage } from '../../src/conversation/store.ts';
 import { api } from './api.ts';
@@ -80,10 +81,10 @@ export async function storedTexts(conversationId: string): Promise<(string | nul
   return (await storedMessages(conversationId)).map(({ text }) => text);
 }
 
-/** The members that a conversation has stored, by user id. */
-export async function storedMembers(conversationId: string): Promise<Map<string, StoredMember>> {
+/** The members that a conversation has stored, by user id; without what their inboxes have acknowledged. */
+export async function storedMembers(conversationId: string): Promise<Map<string, Omit<StoredMember, 'fed_rev'>>> {
   const rows = await query<StoredMember>(conversationId, 'SELECT * FROM members');
-  return new Map(rows.map((row) => [row.user_id, row]));
+  return new Map(rows.map(({ fed_rev: _fed_rev, ...row }) => [row.user_id, row]));
 }
 
 /** The version and epoch of the directory that a conversation has caught up with. */

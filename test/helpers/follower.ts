@@ -1,6 +1,6 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { expect } from 'vitest';
-import type { Cursor } from '../../src/conversation/connection.ts';
+import type { Cursor } from '../../src/objects/connection.ts';
 import { ConversationStore } from '../../src/conversation/store.ts';
 import type { ServerFrame, ServerFrameOf } from '../../src/protocol/server-frames.ts';
 import { openChat, type ChatSocket } from './chat-socket.ts';

@@ -1,7 +1,10 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { objectOf } from './conversation.ts';
 
-/** The rows of every table of a conversation's own store, by table: to see that something stored nothing. */
+/**
+ * The rows of every table of a conversation's own store, by table: to see that something stored nothing. Without what its
+ * members' inboxes have acknowledged, which they may do at any time.
+ */
 export async function dumpObject(conversationId: string): Promise<Record<string, unknown[]>> {
   return runInDurableObject(objectOf(conversationId), (_, { storage: { sql } }) => {
     const names = sql
@@ -10,6 +13,9 @@ export async function dumpObject(conversationId: string): Promise<Record<string,
            AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name`,
       )
       .toArray();
-    return Object.fromEntries(names.map(({ name }) => [name, sql.exec(`SELECT * FROM "${name}"`).toArray()]));
+    const rowsOf = (name: string) => sql.exec(`SELECT * FROM "${name}"`).toArray();
+    return Object.fromEntries(
+      names.map(({ name }) => [name, rowsOf(name).map(({ fed_rev: _fed_rev, ...row }) => row)]),
+    );
   });
 }

@@ -84,11 +84,12 @@ const IN_PATHS: Record<string, readonly string[]> = {
   messages: ['__message__', '__message__', '__peer_message__'],
   reactions: EMOJI.map(encodeURIComponent),
 };
+const LISTED = ['__listed_conversation__'];
 
 function paths({ path }: Operation, choose: Choice): fc.Arbitrary<string> {
   const pieces = path.split('/').map((piece, at, all) => {
     if (!piece.startsWith('{')) return fc.constant(piece);
-    const known = IN_PATHS[all[at - 1] ?? ''] ?? IDS;
+    const known = (path === '/api/conversations/{id}/' ? LISTED : IN_PATHS[all[at - 1] ?? '']) ?? IDS;
     const likely = fc.constantFrom(...known, ...known.map((one) => one.toUpperCase()));
     return choose(mostly(likely, fc.uuid()), 2, segment);
   });
@@ -113,7 +114,9 @@ function headers(operation: Operation, choose: Choice): fc.Arbitrary<Record<stri
   );
   const names = (operation.parameters ?? []).filter((one) => one.in === 'header').map(({ name }) => name);
   const other = fc.dictionary(fc.constantFrom(...names, 'Accept', 'Accept-Language', 'If-Match'), headerText);
-  const upgrade = '101' in operation.responses ? { Upgrade: 'websocket' } : {};
+  // An inbox has no plain sockets.
+  const offer = operation.path === '/ws/inbox/' ? { 'Sec-WebSocket-Protocol': 'chat.v1' } : {};
+  const upgrade = '101' in operation.responses ? { Upgrade: 'websocket', ...offer } : {};
   return fc
     .tuple(choose(fc.constant(upgrade), 2, fc.constant({})), choose(allowed, 4, other))
     .map(([first, more]) => ({ ...first, ...more }));
@@ -151,6 +154,7 @@ function authorizations({ security = [] }: Operation, choose: Choice): fc.Arbitr
 const KNOWN: [place: RegExp, values: readonly string[]][] = [
   [/ \w*password$/, [PASSWORD]],
   [/ \w*email$/, ['__email__', '__new_email__']],
+  [/ search$/, ['john', 'D', 'ray doe', '__email__']],
   [/ \w*refresh$/, ['__refresh__']],
   [/reset\S* \w*token$/, ['__reset_token__']],
   [/email\S* \w*token$/, ['__email_token__']],
@@ -294,6 +298,16 @@ export function newWorld(): World {
     const { body } = await api(path, { token: (await person()).access, json: { text: 'Hello' } });
     return String(body.n);
   };
+  /** What has a message is in the inbox a moment later. */
+  const listed = once(async () => {
+    const { access } = await john();
+    await messageOf(ray)();
+    await vi.waitFor(async () => {
+      const { body } = await api('/api/conversations/', { token: access });
+      if (body.conversations.length === 0) throw new Error('The inbox has no conversation yet.');
+    });
+    return conversation();
+  });
   return {
     user: async () => (await john()).id,
     peer: async () => (await ray()).id,
@@ -308,6 +322,7 @@ export function newWorld(): World {
     reset_token: once(async () => mailedToken(await john(), '/api/password-reset/', 'reset-password')),
     email_token: once(async () => mailedToken(await john(), '/api/email-verification/', 'verify-email')),
     conversation,
+    listed_conversation: listed,
     message: once(messageOf(john)),
     peer_message: once(messageOf(ray)),
     // Limits that count by address do not stand in the way.

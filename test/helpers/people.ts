@@ -7,9 +7,12 @@ import type { Caller } from '../../src/directory/access.ts';
 import { openDirectConversation } from '../../src/directory/conversations.ts';
 import { directory } from '../../src/directory/database.ts';
 import { users } from '../../src/directory/schema.ts';
+import { searchKeys } from '../../src/directory/search-keys.ts';
+
+type Name = { first_name: string; last_name: string };
 
 /** A user of the tests, signed in. */
-export type Person = { id: string; email: string; first_name: string; last_name: string } & TokenPair;
+export type Person = { id: string; email: string } & Name & TokenPair;
 
 /** Every test user's password. */
 export const PASSWORD = 'correct horse battery';
@@ -22,19 +25,36 @@ const PASSWORD_HASH =
 export const SOURCE: Source = { request_id: 'test', address: null, user_agent: 'test' };
 
 /** Stores a user, not signed in. */
-export async function createPerson(firstName = 'Ana'): Promise<Omit<Person, keyof TokenPair>> {
+export async function createPerson(firstName = 'Ana', lastName = 'Doe'): Promise<Omit<Person, keyof TokenPair>> {
   const id = crypto.randomUUID();
-  const person = { id, email: `${id}@example.org`, first_name: firstName, last_name: 'Doe' };
+  const person = { id, email: `${id}@example.org`, first_name: firstName, last_name: lastName };
   await directory(env.DB)
     .insert(users)
-    .values({ ...person, password: PASSWORD_HASH, created_at: Date.now() });
+    .values({ ...person, ...searchKeys(person), password: PASSWORD_HASH, created_at: Date.now() });
   return person;
 }
 
 /** Stores a user and starts a session for them. */
-export async function signedIn(firstName = 'Ana'): Promise<Person> {
-  const person = await createPerson(firstName);
+export async function signedIn(firstName = 'Ana', lastName = 'Doe'): Promise<Person> {
+  const person = await createPerson(firstName, lastName);
   return { ...person, ...(await signIn(person.id)) };
+}
+
+/** Stores so many users, who cannot sign in, at once. Returns their ids in the order of registration. */
+export async function createMany(count: number, name: (i: number) => Name): Promise<string[]> {
+  const rows = Array.from({ length: count }, (_, i) => {
+    const [id, given] = [crypto.randomUUID(), name(i)];
+    return { id, email: `${id}@example.org`, ...given, ...searchKeys(given) };
+  });
+  const columns = ['id', 'email', 'first_name', 'last_name', 'name_key', 'last_name_key'];
+  // One parameter for all of them: D1 takes no more than 100.
+  await env.DB.prepare(
+    `INSERT INTO users (${columns.join()}, password, created_at)
+     SELECT ${columns.map((column) => `value ->> '${column}'`).join()}, '', 0 FROM json_each(?) ORDER BY key`,
+  )
+    .bind(JSON.stringify(rows))
+    .run();
+  return rows.map(({ id }) => id);
 }
 
 /** Starts a session for a user of the tests. */

@@ -13,6 +13,7 @@ export const directoryMember = (user_id: string, first_name: string): DirectoryM
   role: 'member',
   left_at: null,
   has_blocked: false,
+  hides_presence: false,
 });
 
 /** The members of the store of {@link onStore}. */

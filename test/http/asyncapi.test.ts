@@ -4,6 +4,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { clientFrames } from '../../src/protocol/client-frames.ts';
 import { CLOSE, verdictOf } from '../../src/protocol/close-codes.ts';
 import { ERROR_CODES } from '../../src/protocol/error-codes.ts';
+import { inboxClientFrames, inboxServerFrames } from '../../src/protocol/inbox-frames.ts';
 import { serverFrames } from '../../src/protocol/server-frames.ts';
 import { api } from '../helpers/api.ts';
 
@@ -16,7 +17,7 @@ type Operation = {
   messages: Reference[];
   reply?: { channel: Reference; messages: Reference[] };
 };
-type Channel = { address: string; parameters: object; messages: Record<string, Reference>; bindings: { ws: Binding } };
+type Channel = { address: string; parameters?: object; messages: Record<string, Reference>; bindings: { ws: Binding } };
 type Binding = Record<'query' | 'headers', { type: string; properties: Record<string, Schema> }>;
 type Document = {
   asyncapi: string;
@@ -29,11 +30,12 @@ type Document = {
 };
 
 let document: Document;
-let channel: Channel;
-let operations: [string, Operation][];
 
-const clientTypes = Object.keys(clientFrames).map((type) => `client.${type}`);
-const serverTypes = Object.keys(serverFrames).map((type) => `server.${type}`);
+/** The messages of each channel by name. */
+const MESSAGES: Record<string, string[]> = {
+  chat: [...namesOf('', clientFrames, serverFrames), 'client.ping', 'server.pong'],
+  inbox: [...namesOf('inbox.', inboxClientFrames, inboxServerFrames), 'inbox.client.ping', 'inbox.server.pong'],
+};
 /** The frames that have a ref, and so an answer. */
 const ANSWERS: Record<string, string[]> = {
   'client.send': ['server.ok', 'server.error'],
@@ -42,13 +44,36 @@ const ANSWERS: Record<string, string[]> = {
   'client.react': ['server.ok', 'server.error'],
   'client.history': ['server.page', 'server.error'],
   'client.sync': ['server.changes', 'server.error'],
+  'inbox.client.sync': ['inbox.server.changes', 'inbox.server.error'],
+  'inbox.client.list': ['inbox.server.page', 'inbox.server.error'],
+  'inbox.client.set': ['inbox.server.ok', 'inbox.server.error'],
 };
 
 beforeAll(async () => {
   document = (await api('/api/asyncapi/')).body;
-  channel = document.channels['chat'] as Channel;
-  operations = Object.entries(document.operations);
 });
+
+function namesOf(prefix: string, client: object, server: object): string[] {
+  return [
+    ...Object.keys(client).map((type) => `${prefix}client.${type}`),
+    ...Object.keys(server).map((type) => `${prefix}server.${type}`),
+  ];
+}
+
+const isLiteral = (name: string) => /\.p[io]ng$/.test(name);
+const frameNames = Object.values(MESSAGES)
+  .flat()
+  .filter((name) => !isLiteral(name));
+
+function channelOf(name: string): Channel {
+  const channel = document.channels[name];
+  if (!channel) throw new Error(`The document has no channel ${name}.`);
+  return channel;
+}
+
+/** The operations of a channel by name. */
+const operationsOf = (channel: string) =>
+  Object.entries(document.operations).filter(([name]) => name.startsWith('inbox.') === (channel === 'inbox'));
 
 /** Every `$ref` in a value. */
 function referencesIn(value: unknown): string[] {
@@ -107,42 +132,63 @@ describe('the description of the sockets', () => {
   });
 });
 
-describe('the channel', () => {
-  it('is the socket of a conversation, each of whose parameters is explained', () => {
-    expect(Object.keys(document.channels)).toEqual(['chat']);
-    expect(channel.address).toBe('/ws/chat/{conversation_id}/');
-    const inAddress = [...channel.address.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
-    expect(Object.keys(channel.parameters)).toEqual(inAddress);
-    for (const parameter of Object.values(channel.parameters)) expect(parameter).toHaveProperty('description');
+describe.each([
+  ['chat', '/ws/chat/{conversation_id}/', '/ws/chat/{id}/'],
+  ['inbox', '/ws/inbox/', '/ws/inbox/'],
+])('the channel %s', (name, address, path) => {
+  it('is a socket, each of whose parameters is explained', () => {
+    expect(Object.keys(document.channels)).toEqual(Object.keys(MESSAGES));
+    const { parameters = {}, ...channel } = channelOf(name);
+    expect(channel.address).toBe(address);
+    const inAddress = [...address.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => parameter);
+    expect(Object.keys(parameters)).toEqual(inAddress);
+    for (const parameter of Object.values(parameters)) expect(parameter).toHaveProperty('description');
   });
 
   it('is one that the HTTP description has too, with the cursor in its query', async () => {
     const { paths } = (await api('/api/schema/')).body as {
       paths: Record<string, { get: { parameters: { name: string }[] } }>;
     };
-    const names = paths['/ws/chat/{id}/']?.get.parameters.map(({ name }) => name);
-    expect(names).toEqual(expect.arrayContaining(Object.keys(channel.bindings.ws.query.properties)));
-    expect(Object.keys(channel.bindings.ws.query.properties)).toEqual(['after', 'epoch']);
+    const names = paths[path]?.get.parameters.map((parameter) => parameter.name);
+    const { properties } = channelOf(name).bindings.ws.query;
+    expect(names).toEqual(expect.arrayContaining(Object.keys(properties)));
+    expect(Object.keys(properties)).toEqual(['after', 'epoch']);
   });
 
   it('names the header by which a client asks for the protocol', () => {
-    expect(channel.bindings.ws.headers).toMatchObject({ type: 'object', required: ['Sec-WebSocket-Protocol'] });
+    const { headers } = channelOf(name).bindings.ws;
+    expect(headers).toMatchObject({ type: 'object', required: ['Sec-WebSocket-Protocol'] });
   });
 
   it('has every frame of both sides, and the two literals, each described', () => {
-    const all = [...clientTypes, ...serverTypes, 'client.ping', 'server.pong'].toSorted();
-    expect(Object.keys(channel.messages).toSorted()).toEqual(all);
-    expect(Object.keys(document.components.messages).toSorted()).toEqual(all);
-    for (const [name, reference] of Object.entries(channel.messages)) {
-      expect(reference).toEqual({ $ref: `#/components/messages/${name}` });
+    const { messages } = channelOf(name);
+    expect(Object.keys(messages).toSorted()).toEqual(MESSAGES[name]?.toSorted());
+    for (const [key, reference] of Object.entries(messages)) {
+      expect(reference).toEqual({ $ref: `#/components/messages/${key}` });
     }
+  });
+
+  it('has operations for every message, literals included, so that it is known who sends it', () => {
+    const used = operationsOf(name).flatMap(([, { messages, reply }]) => [...messages, ...(reply?.messages ?? [])]);
+    expect(new Set(used.map(({ $ref }) => $ref))).toEqual(
+      new Set(MESSAGES[name]?.map((message) => `#/channels/${name}/messages/${message}`)),
+    );
+  });
+
+  it('is the one that its operations, and their replies, name', () => {
+    const named = operationsOf(name).flatMap(([, { channel, reply }]) => [channel, ...(reply ? [reply.channel] : [])]);
+    expect(new Set(named.map(({ $ref }) => $ref))).toEqual(new Set([`#/channels/${name}`]));
   });
 });
 
 describe('a message', () => {
+  it('belongs to one channel', () => {
+    expect(Object.keys(document.components.messages).toSorted()).toEqual(Object.values(MESSAGES).flat().toSorted());
+  });
+
   it('is named by its type, says in a sentence what it is, and has a schema of that type', () => {
-    for (const name of [...clientTypes, ...serverTypes]) {
-      const type = name.split('.')[1];
+    for (const name of frameNames) {
+      const type = name.split('.').at(-1);
       const { payload, summary, ...message } = document.components.messages[name] as Message;
       expect(message).toEqual({ name: type });
       expect(summary).toMatch(/^[A-Z].*\.$/);
@@ -159,6 +205,8 @@ describe('a message', () => {
     for (const [name, text] of [
       ['client.ping', 'ping'],
       ['server.pong', 'pong'],
+      ['inbox.client.ping', 'ping'],
+      ['inbox.server.pong', 'pong'],
     ] as const) {
       expect(document.components.messages[name]).toMatchObject({
         name: text,
@@ -180,37 +228,42 @@ describe('a message', () => {
       ref: { type: 'string', minLength: 1, maxLength: 64 },
       text: { type: 'string', minLength: 1, maxLength: 4000 },
     });
-    expect(document.components.messages['client.history']?.payload.properties?.['limit']).toMatchObject({
-      minimum: 1,
-      maximum: 100,
-      default: 100,
+    for (const name of ['client.history', 'inbox.client.list']) {
+      expect(document.components.messages[name]?.payload.properties?.['limit']).toMatchObject({
+        minimum: 1,
+        maximum: 100,
+        default: 100,
+      });
+    }
+  });
+
+  it('refers to a row of an inbox by its name', () => {
+    const { properties } = document.components.messages['inbox.server.changes']?.payload ?? {};
+    expect(properties).toMatchObject({
+      conversations: { items: { $ref: '#/components/schemas/InboxRow' } },
+      removed: { items: { $ref: '#/components/schemas/RemovedRow' } },
+      total: { $ref: '#/components/schemas/UnreadTotal' },
     });
   });
 });
 
 describe('an operation', () => {
   it('is something that the server receives from a client, or sends', () => {
-    for (const [name, { action, channel: where, summary }] of operations) {
-      expect([name, action]).toEqual([name, name.startsWith('client.') ? 'receive' : 'send']);
-      expect(where).toEqual({ $ref: '#/channels/chat' });
+    for (const [name, { action, summary }] of Object.entries(document.operations)) {
+      expect([name, action]).toEqual([name, /^(inbox\.)?client\./.test(name) ? 'receive' : 'send']);
       expect(summary).toMatch(/^[A-Z].*\.$/);
     }
   });
 
-  it('is about messages of the channel, of the side that it belongs to', () => {
-    for (const [name, { messages }] of operations) {
-      expect(messages).toEqual([{ $ref: `#/channels/chat/messages/${name}` }]);
-      expect(Object.keys(channel.messages)).toContain(name);
-    }
-  });
-
-  it('exists for every message, literals included, so that it is known who sends it', () => {
-    const used = operations.flatMap(([, { messages, reply }]) => [...messages, ...(reply?.messages ?? [])]);
-    expect(new Set(used.map(lastStep))).toEqual(new Set(Object.keys(channel.messages)));
+  it('is about the message of its name', () => {
+    for (const [name, { messages }] of Object.entries(document.operations))
+      expect(messages.map(lastStep)).toEqual([name]);
   });
 
   it('has a reply if it has a ref, which names messages of the channel from the server', () => {
-    const frames = operations.filter(([name]) => clientTypes.includes(name));
+    const frames = Object.entries(document.operations).filter(
+      ([name]) => name.includes('client.') && frameNames.includes(name),
+    );
     const replies = frames.flatMap(([name, { reply }]) =>
       reply ? [[name, reply.messages.map(lastStep)] as const] : [],
     );
@@ -219,12 +272,10 @@ describe('an operation', () => {
       const hasRef = document.components.messages[name]?.payload.required?.includes('ref');
       expect([name, hasRef]).toEqual([name, name in ANSWERS]);
     }
-    const channels = operations.flatMap(([, { reply }]) => (reply ? [reply.channel.$ref] : []));
-    expect(new Set(channels)).toEqual(new Set(['#/channels/chat']));
   });
 
   it('of a server has no reply', () => {
-    const ofServer = operations.filter(([name]) => name.startsWith('server.'));
+    const ofServer = Object.entries(document.operations).filter(([name]) => name.includes('server.'));
     expect(ofServer.filter(([, { reply }]) => reply !== undefined)).toEqual([]);
   });
 });

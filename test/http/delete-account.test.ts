@@ -6,7 +6,7 @@ import { storeForeignEvent } from '../../src/auth/security-log.ts';
 import { startSession } from '../../src/auth/sessions.ts';
 import { ACCESS_TOKEN_LIFETIME_S } from '../../src/config.ts';
 import { directory } from '../../src/directory/database.ts';
-import { renameUser } from '../../src/directory/users.ts';
+import { renameUser, setPresence } from '../../src/directory/users.ts';
 import {
   conversationOf,
   cronRun,
@@ -301,6 +301,9 @@ const NOBODY_ELSE = {
   address: '203.0.113.77',
 };
 
+/** Their name as searches find it. */
+const SEARCHED = 'xaverine quuxington';
+
 /** Signs a person in over HTTP and has them leave traces wherever something is stored of anybody, and deletes them. */
 async function comeAndGo() {
   const { user_agent, address, ...person } = NOBODY_ELSE;
@@ -333,7 +336,7 @@ async function comeAndGo() {
   }
   await block(self, troll);
   await block(selena, self);
-  await act('/api/me/', { method: 'PATCH', json: { first_name: 'Xaverina' } });
+  await act('/api/me/', { method: 'PATCH', json: { first_name: 'Xaverina', show_presence: 'nobody' } });
   await act('/api/me/', { method: 'PATCH', json: { first_name: person.first_name } });
   await finished('/api/password-reset/', { json: { email: person.email }, headers });
   const token = tokenTo(person.email);
@@ -341,7 +344,12 @@ async function comeAndGo() {
   const { body: sessions } = await act('/api/me/sessions/', {});
   const hash = await storedHash(id);
 
-  const traces = [...Object.values(NOBODY_ELSE), hash, ...sessions.map((session: { id: string }) => session.id)];
+  const traces = [
+    ...Object.values(NOBODY_ELSE),
+    SEARCHED,
+    hash,
+    ...sessions.map((session: { id: string }) => session.id),
+  ];
   const store = await everyStore();
   for (const trace of traces) expect(store).toContain(trace);
   expect((await act('/api/me/delete/', { json: { password: PASSWORD } })).status).toBe(204);
@@ -353,8 +361,12 @@ describe('no store has anything left that tells who they were', () => {
     const { hash, id } = await comeAndGo();
     expect(await listDurableObjectIds(env.CONVERSATIONS)).not.toHaveLength(0);
     const store = await everyStore();
-    for (const trace of [...Object.values(NOBODY_ELSE), 'Xaverina', hash]) expect(store).not.toContain(trace);
+    for (const trace of [...Object.values(NOBODY_ELSE), SEARCHED, 'quuxington', 'Xaverina', hash])
+      expect(store).not.toContain(trace);
     expect(store).toContain(id);
+    const { users } = await dumpTables();
+    const row = users?.find((user) => user['id'] === id);
+    expect(row).toMatchObject({ name_key: '', last_name_key: '', show_presence: 'contacts' });
   }, 30_000);
 
   it('nor when they were last seen', async () => {
@@ -498,6 +510,7 @@ it('a person of 60 conversations is deleted in each', async () => {
 describe('what was on its way when the account was deleted', () => {
   it.each([
     ['a new name', ({ id }: Person) => renameUser(db, id, { first_name: 'Back' }, Date.now())],
+    ['a hidden presence', ({ id }: Person) => setPresence(db, id, 'nobody', Date.now())],
     [
       'a new address',
       ({ id }: Person, password: string) =>
@@ -528,6 +541,7 @@ describe('what was on its way when the account was deleted', () => {
     ],
   ])('brings nothing of it back: %s', async (_, arrive) => {
     const ana = await signedIn();
+    await conversationOf(ana, await createPerson('Bob'));
     const hash = await storedHash(ana.id);
     await eraseAndDie(ana);
     const before = await dumpTables();

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Side } from '../helpers/asyncapi.ts';
 import { describedByAsyncApi } from '../helpers/frames.ts';
 
 const ID = '11111111-1111-4111-8111-1111111111ab';
@@ -49,7 +50,33 @@ const welcome = {
   snapshot,
 };
 
-const checked = (side: 'client' | 'server', frame: object) => () => describedByAsyncApi(side, JSON.stringify(frame));
+const row = {
+  conversation: ID,
+  rev: 1,
+  kind: 'direct',
+  title: null,
+  peer: { user_id: ID, first_name: 'John', last_name: 'Doe' },
+  n: 1,
+  read: 0,
+  unread: 1,
+  marked_unread: false,
+  last: { n: 1, sender_id: ID, text: 'Hello', created_at: 1 },
+  muted_until: null,
+  pinned: false,
+  archived: false,
+};
+const total = { messages: 1, conversations: 1 };
+const inboxChanges = {
+  type: 'changes',
+  after: 0,
+  rev: 1,
+  conversations: [row],
+  removed: [{ conversation: ID, rev: 1 }],
+  total,
+  more: false,
+};
+
+const checked = (side: Side, frame: object) => () => describedByAsyncApi(side, JSON.stringify(frame));
 
 // Every frame that passes in a test is held against the document. These show that this would find something.
 describe('the comparison of frames with their description', () => {
@@ -59,6 +86,10 @@ describe('the comparison of frames with their description', () => {
     checked('server', welcome)();
     describedByAsyncApi('client', 'ping');
     describedByAsyncApi('server', 'pong');
+    checked('inbox.client', { type: 'set', ref: 'r1', conversation: ID, pinned: true })();
+    checked('inbox.server', inboxChanges)();
+    describedByAsyncApi('inbox.client', 'ping');
+    describedByAsyncApi('inbox.server', 'pong');
     expect.assertions(0);
   });
 
@@ -84,6 +115,16 @@ describe('the comparison of frames with their description', () => {
   });
 
   test.each([
+    ['a key that is not described, in a row', { ...inboxChanges, conversations: [{ ...row, secret: 1 }] }],
+    ['a key that is not described, in a removed row', { ...inboxChanges, removed: [{ ...row }] }],
+    ['a key that is not described, in the total', { ...inboxChanges, total: { ...total, secret: 1 } }],
+    ['a value that is not described', { ...inboxChanges, conversations: [{ ...row, pinned: 1 }] }],
+    ['a missing field', { ...inboxChanges, total: undefined }],
+  ])('finds in a frame of an inbox: %s', (_, frame) => {
+    expect(checked('inbox.server', frame)).toThrow('Not what the AsyncAPI document says');
+  });
+
+  test.each([
     ['a number below its least', { ...changes, rev: -1 }],
     ['a row without a rev', { ...changes, messages: [{ ...message, rev: 0 }] }],
     ['a time that is no number', { ...welcome, last_seen: { [ID]: 'now' } }],
@@ -101,6 +142,8 @@ describe('the comparison of frames with their description', () => {
     ['a type of the other side', 'server', { type: 'send', ref: 'r1', text: 'Hello' }],
     ['a type of the other side', 'client', changes],
     ['no type', 'server', { on: true }],
+    ['a type of the other socket', 'inbox.client', { type: 'send', ref: 'r1', text: 'Hello' }],
+    ['a type of the other socket', 'client', { type: 'list', ref: 'r1' }],
   ] as const)('finds a frame that is not described: %s', (_, side, frame) => {
     expect(checked(side, frame)).toThrow('The AsyncAPI document has no');
   });

@@ -4,6 +4,7 @@ import { changePassword } from '../../src/auth/accounts.ts';
 import { startSession } from '../../src/auth/sessions.ts';
 import { EMAIL_MAX_LENGTH, NAME_MAX_LENGTH } from '../../src/config.ts';
 import { directory } from '../../src/directory/database.ts';
+import { listMembers } from '../../src/directory/conversations.ts';
 import * as users from '../../src/directory/users.ts';
 import {
   conversationOf,
@@ -20,7 +21,7 @@ import { api } from '../helpers/api.ts';
 import { changesUpTo } from '../helpers/chat-pair.ts';
 import { openChat } from '../helpers/chat-socket.ts';
 import { open, storedMembers } from '../helpers/conversation.ts';
-import { versionOf } from '../helpers/directory.ts';
+import { pendingNotices, versionOf } from '../helpers/directory.ts';
 import { finished } from '../helpers/finished.ts';
 import { linkIn, mailsTo, subjectsTo, withSettings } from '../helpers/mailbox.ts';
 import { createPerson, pairInConversation, PASSWORD, signedIn, signIn, SOURCE } from '../helpers/people.ts';
@@ -58,6 +59,7 @@ describe('GET /api/me/', () => {
       last_name: 'Doe',
       email,
       email_verified: false,
+      show_presence: 'contacts',
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
     });
   });
@@ -181,6 +183,125 @@ describe('another name', () => {
   });
 });
 
+const hide = (person: SignedIn) => patch(person, { show_presence: 'nobody' });
+
+/** The members of a conversation who hide their presence, as the directory has them. */
+async function hidden(conversationId: string): Promise<string[]> {
+  const members = (await listMembers(db, conversationId))?.members ?? [];
+  return members.filter(({ hides_presence }) => hides_presence).map(({ user_id }) => user_id);
+}
+
+describe('who sees whether they are online', () => {
+  it('is answered, stays when something else is changed, and can be taken back', async () => {
+    const ana = await signedIn('Ana');
+    const before = (await see(ana)).body;
+    const { status, body } = await hide(ana);
+    expect(status).toBe(200);
+    expect(body).toEqual({ ...before, show_presence: 'nobody' });
+    expect((await see(ana)).body).toEqual(body);
+    expect((await patch(ana, { first_name: 'Anna' })).body).toEqual({ ...body, first_name: 'Anna' });
+    expect((await patch(ana, { show_presence: 'contacts' })).body.show_presence).toBe('contacts');
+  });
+
+  it('is what the directory says of them to each of their conversations, and of nobody else', async () => {
+    const { john, ray, conversationId } = await pairInConversation();
+    const otherId = await conversationOf(john, await createPerson('Selena'));
+    expect(await hidden(conversationId)).toEqual([]);
+    await hide(john);
+    for (const id of [conversationId, otherId]) expect(await hidden(id)).toEqual([john.id]);
+    await hide(ray);
+    await patch(john, { show_presence: 'contacts' });
+    expect(await hidden(conversationId)).toEqual([ray.id]);
+  });
+
+  it('raises the version of each of their conversations, in the batch that writes a notice for it', async () => {
+    const { john, ray, conversationId } = await pairInConversation();
+    const otherId = await conversationOf(john, await createPerson('Selena'));
+    const foreignId = await conversationOf(ray, await createPerson('Mia'));
+    const ids = [conversationId, otherId, foreignId];
+    const before = await Promise.all(ids.map(versionOf));
+    await env.DB.prepare('DELETE FROM notices').run();
+
+    await users.setPresence(db, john.id, 'nobody', 5);
+    const after = await Promise.all(ids.map(versionOf));
+    expect(after.map(({ version }, i) => version - (before[i]?.version ?? 0))).toEqual([1, 1, 0]);
+    const notices = await pendingNotices();
+    expect(notices).toHaveLength(3);
+    const told = notices.map(({ conversation_id, kind }) => `${kind} ${conversation_id}`);
+    expect(new Set(told)).toEqual(
+      new Set([`members_changed ${conversationId}`, `members_changed ${otherId}`, 'user_changed null']),
+    );
+    for (const notice of notices) expect(notice).toMatchObject({ user_id: john.id, tried_at: 5 });
+    await env.DB.prepare('DELETE FROM notices').run();
+  });
+
+  it('leaves no notice behind: they are delivered when it is answered', async () => {
+    const { john } = await pairInConversation();
+    await hide(john);
+    expect((await dumpTables())['notices']).toEqual([]);
+  });
+
+  it.each(['contacts', 'nobody'] as const)(
+    'raises no version and writes nothing if it is so already: %s',
+    async (who) => {
+      const { john, conversationId } = await pairInConversation();
+      await patch(john, { show_presence: who });
+      const [before, version] = [await dumpTables(), await versionOf(conversationId)];
+      expect((await patch(john, { show_presence: who })).body.show_presence).toBe(who);
+      await users.setPresence(db, john.id, who, Date.now());
+      expect(await versionOf(conversationId)).toEqual(version);
+      expect(await dumpTables()).toEqual(before);
+    },
+  );
+
+  it('may be changed together with the name', async () => {
+    const { john, conversationId } = await pairInConversation();
+    const { body } = await patch(john, { first_name: 'Johnny', show_presence: 'nobody' });
+    expect(body).toMatchObject({ first_name: 'Johnny', show_presence: 'nobody' });
+    expect(await hidden(conversationId)).toEqual([john.id]);
+    expect((await storedMembers(conversationId)).get(john.id)).toMatchObject({ first_name: 'Johnny' });
+  });
+
+  it.each([
+    ['everybody', '"everybody" is not a valid choice.'],
+    ['Nobody', '"Nobody" is not a valid choice.'],
+    ['', '"" is not a valid choice.'],
+    ['\0', '"\0" is not a valid choice.'],
+    [true, '"true" is not a valid choice.'],
+    [0, '"0" is not a valid choice.'],
+    [['nobody'], '"["nobody"]" is not a valid choice.'],
+    [null, 'This field may not be null.'],
+  ])('is refused if it is nothing to choose, and nothing is changed: %j', async (value, message) => {
+    const ana = await signedIn();
+    const before = await dumpTables();
+    const { status, body } = await patch(ana, { first_name: 'Anna', show_presence: value });
+    expect(status).toBe(400);
+    expect(body).toEqual({ show_presence: [message] });
+    expect(await dumpTables()).toEqual(before);
+  });
+
+  it('cannot be changed too often: each change is told to conversations', async () => {
+    const ana = await signedIn('Ana');
+    await withSettings({ profileChangesPerHour: 1 }, async () => {
+      expect((await hide(ana)).status).toBe(200);
+      expect((await patch(ana, { show_presence: 'contacts' })).status).toBe(429);
+      expect((await hide(ana)).status).toBe(200);
+      expect((await see(ana)).body.show_presence).toBe('nobody');
+    });
+  });
+
+  it('may come in a form', async () => {
+    const ana = await signedIn();
+    const { status, body } = await finished('/api/me/', {
+      method: 'PATCH',
+      token: ana.access,
+      headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+      body: 'show_presence=nobody',
+    });
+    expect([status, body.show_presence]).toEqual([200, 'nobody']);
+  });
+});
+
 describe('fields that nobody may set', () => {
   it('are ignored', async () => {
     const ana = await signedIn();
@@ -194,6 +315,9 @@ describe('fields that nobody may set', () => {
       password: 'something else entirely',
       created_at: 0,
       deleted_at: 1,
+      name_key: 'eve',
+      last_name_key: 'eve',
+      inbox_epoch: 2,
       __proto__: { first_name: 'Eve' },
     });
     expect(status).toBe(200);

@@ -24,6 +24,8 @@ export const member = createMiddleware<AppEnv>(async (c, next) => {
     if (!caller) throw unauthorized('Authentication credentials were not provided.');
     const { claims, admission } = caller;
     c.set('caller', { user_id: claims.user_id, session_id: claims.session_id });
+    if (!admission.inbox) throw new Error('A user was admitted whom the directory does not know.');
+    c.set('inbox', admission.inbox);
     if (!admission.conversation) throw notFound('There is no such conversation.');
     if (!admission.isMember) throw notAMember();
     c.set('conversation', admission.conversation);
@@ -49,9 +51,12 @@ export function bearerToken(c: Context<AppEnv>): string | undefined {
 
 /** @returns false if the request carries no bearer token */
 async function authenticateCaller(c: Context<AppEnv>): Promise<boolean> {
-  const claims = await withBearer(c, (token) => authenticate(directory(c.env.DB), token, Date.now()));
-  if (claims) c.set('caller', { user_id: claims.user_id, session_id: claims.session_id });
-  return claims !== undefined;
+  const caller = await withBearer(c, (token) => authenticate(directory(c.env.DB), token, Date.now()));
+  if (!caller) return false;
+  const { claims, inbox } = caller;
+  c.set('caller', { user_id: claims.user_id, session_id: claims.session_id });
+  c.set('inbox', inbox);
+  return true;
 }
 
 /** What `verify` makes of the request's bearer token, its refusal as an answer; undefined if there is no token. */

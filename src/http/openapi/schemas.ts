@@ -1,5 +1,6 @@
 import { toJsonSchema, toJsonSchemaDefs, type ConversionConfig, type JsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
+import { inboxRow as inboxRowSchema, unreadTotal as unreadTotalSchema } from '../../protocol/inbox-frames.ts';
 import { memberRow, messageRow } from '../../protocol/rows.ts';
 
 /** Any valibot schema. */
@@ -37,6 +38,10 @@ export const publicUser = schema(
 /** A message and a member, as the frames of chat.v1 have them too. */
 export const message = schema('MessageRow', messageRow);
 export const member = schema('MemberRow', memberRow);
+
+/** A conversation in an inbox, and what is unread in all of them, as the frames of an inbox have them too. */
+export const inboxRow = schema('InboxRow', inboxRowSchema);
+export const unreadTotal = schema('UnreadTotal', unreadTotalSchema);
 
 /** The named schemas, for `components.schemas`. Complete once every route was described. */
 export function namedJsonSchemas(): Record<string, JsonSchema> {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CHANGES_MAX_ROWS, PAGE_MAX_BYTES, PAGE_SIZE } from '../../../src/config.ts';
-import type { Cursor } from '../../../src/conversation/connection.ts';
+import type { Cursor } from '../../../src/objects/connection.ts';
 import { answer, mark } from '../../../src/conversation/rules.ts';
 import type { ConversationStore } from '../../../src/conversation/store.ts';
 import type { Operation } from '../../../src/protocol/client-frames.ts';

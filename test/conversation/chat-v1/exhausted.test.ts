@@ -1,7 +1,7 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { RATE_BURST, RATE_PAGE_TOKENS, RATE_REFUSALS_MAX } from '../../../src/config.ts';
-import { tags } from '../../../src/conversation/connection.ts';
+import { tags } from '../../../src/objects/connection.ts';
 import { settings } from '../../../src/settings.ts';
 import { chatPair, handled, pageOf } from '../../helpers/chat-pair.ts';
 import { ChatSocket, openChat } from '../../helpers/chat-socket.ts';

@@ -1,6 +1,6 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { Sockets } from '../../../src/conversation/sockets.ts';
+import { Sockets } from '../../../src/objects/sockets.ts';
 import { openChat, type ChatSocket } from '../../helpers/chat-socket.ts';
 import { objectOf, open } from '../../helpers/conversation.ts';
 import { countQueries } from '../../helpers/d1.ts';

@@ -72,7 +72,7 @@ describe('rule 1, the answer comes before the fan-out', () => {
 });
 
 describe('rule 1, changes that come close together travel together', () => {
-  test('a lone one is told at once: no timer is set and no time passes', async () => {
+  test('a lone one is told at once: no time passes', async () => {
     const { johns, rays } = await chatting();
     stopTime();
     await johns.say('one');
@@ -80,7 +80,6 @@ describe('rule 1, changes that come close together travel together', () => {
     for (const socket of [johns, rays]) {
       expect(liveChanges(socket)).toMatchObject([{ after: 2, rev: 4, messages: [{ n: 1 }], more: false }]);
     }
-    expect(vi.getTimerCount()).toBe(0);
   });
 
   test('a lone one is told at once again when the interval has passed', async () => {
@@ -91,7 +90,6 @@ describe('rule 1, changes that come close together travel together', () => {
     await johns.say('two');
     await rays.settled();
     expect(rowsOf(rays).map(({ text }) => text)).toEqual(['one', 'two']);
-    expect(vi.getTimerCount()).toBe(0);
   });
 
   test('one that comes close behind another waits for no longer than the interval', async () => {
@@ -114,10 +112,10 @@ describe('rule 1, changes that come close together travel together', () => {
     await pass(conversationId, CHANGES_INTERVAL_MS);
     rays.send({ type: 'mark', read: 1 });
     await handled(rays);
-    expect(vi.getTimerCount()).toBe(1);
+    await johns.settled();
+    expect(liveChanges(johns)).toHaveLength(1);
     await johns.say('two');
     await johns.settled();
-    expect(vi.getTimerCount()).toBe(0);
     const [, second, ...others] = liveChanges(johns);
     expect(second?.messages).toMatchObject([{ n: 2 }]);
     expect(second?.members).toContainEqual(expect.objectContaining({ user_id: ray.id, read: 1 }));
@@ -131,7 +129,6 @@ describe('rule 1, changes that come close together travel together', () => {
     rays.send({ type: 'mark', read: 1 });
     await handled(rays);
     await johns.say('two');
-    expect(vi.getTimerCount()).toBe(1);
     await pass(conversationId, CHANGES_INTERVAL_MS);
     await rays.settled();
     expect(rowsOf(rays).map(({ text }) => text)).toEqual(['one', 'two']);

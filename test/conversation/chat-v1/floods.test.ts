@@ -7,7 +7,7 @@ import {
   REACTION_KINDS_MAX,
   REACTIONS_MAX,
 } from '../../../src/config.ts';
-import { tags } from '../../../src/conversation/connection.ts';
+import { tags } from '../../../src/objects/connection.ts';
 import { parseEmoji } from '../../../src/protocol/emoji.ts';
 import { settings } from '../../../src/settings.ts';
 import { openChat, type Asked, type ChatSocket } from '../../helpers/chat-socket.ts';

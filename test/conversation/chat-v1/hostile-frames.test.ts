@@ -1,7 +1,7 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { describe, expect, test } from 'vitest';
 import { FRAME_MAX_BYTES, MESSAGE_MAX_LENGTH, PAGE_SIZE, REF_MAX_LENGTH } from '../../../src/config.ts';
-import { tags } from '../../../src/conversation/connection.ts';
+import { tags } from '../../../src/objects/connection.ts';
 import { parseJson } from '../../../src/protocol/text.ts';
 import { ERROR_CODES, type ErrorCode } from '../../../src/protocol/error-codes.ts';
 import { utf8Bytes } from '../../../src/protocol/text.ts';

@@ -1,7 +1,7 @@
 import { abortAllDurableObjects, evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { PRESENCE_INTERVAL_MS, SILENT_AFTER_MS } from '../../../src/config.ts';
-import { tags } from '../../../src/conversation/connection.ts';
+import { tags } from '../../../src/objects/connection.ts';
 import { openChat, type ChatSocket } from '../../helpers/chat-socket.ts';
 import { objectOf, open, storedMembers } from '../../helpers/conversation.ts';
 import { pairInConversation } from '../../helpers/people.ts';

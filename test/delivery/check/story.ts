@@ -1,3 +1,4 @@
+import type { InboxRow, UnreadTotal } from '../../../src/protocol/inbox-frames.ts';
 import type { MemberRow, MessageRow } from '../../../src/protocol/rows.ts';
 import type { History, Operation } from '../history.ts';
 import { Recorder, type Shown } from '../recorder.ts';
@@ -119,6 +120,36 @@ export class Story {
   /** What a client has in the end: what the server has, but for what is given. */
   ends(client: string, instead: Partial<Shown> = {}): void {
     this.recorder.settled(client, client, { ...this.server, ...instead });
+  }
+
+  /** Somebody has this of a user's inbox in the end; what is not given is as the server has it. */
+  inbox(
+    userId: string,
+    row: (Partial<InboxRow> & Pick<InboxRow, 'unread'>) | null,
+    { by = `${userId} in the inbox`, total = {} }: { by?: string; total?: Partial<UnreadTotal> } = {},
+  ): void {
+    const [last, peer] = [this.server.messages.at(-1), this.server.members.find(({ user_id }) => user_id !== userId)];
+    if (!peer) throw new Error('There is nobody else.');
+    const { user_id, first_name, last_name } = peer;
+    const { n = 0, sender_id = userId, text = null, created_at = 0 } = last ?? {};
+    const shown = row && {
+      conversation: 'conversation',
+      rev: 1,
+      kind: 'direct',
+      title: null,
+      peer: { user_id, first_name, last_name },
+      n,
+      read: this.server.members.find((member) => member.user_id === userId)?.read ?? 0,
+      marked_unread: false,
+      last: { n, sender_id, text, created_at },
+      muted_until: null,
+      pinned: false,
+      archived: false,
+      ...row,
+    };
+    const { unread: messages = 0 } = row ?? {};
+    const conversations = messages > 0 ? 1 : 0;
+    this.recorder.sawInbox({ by, user_id: userId, row: shown, total: { messages, conversations, ...total } });
   }
 
   /** Everything that happened, when everyone has come back and has ended as the server did. */

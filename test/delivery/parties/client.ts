@@ -1,6 +1,7 @@
-import { createChat, type Chat, type Conversation } from '../../../src/client/index.ts';
+import { createChat, type Chat, type Conversation, type InboxConversation } from '../../../src/client/index.ts';
+import type { InboxRow } from '../../../src/protocol/inbox-frames.ts';
 import { decodeServerFrame } from '../../../src/protocol/server-frames.ts';
-import type { Final, Operation } from '../history.ts';
+import type { Final, InboxFinal, Operation } from '../history.ts';
 import type { Party } from '../party.ts';
 import type { Device } from './device.ts';
 import { Life } from './life.ts';
@@ -40,16 +41,21 @@ export class ClientParty implements Party {
   readonly userId: string;
   readonly #seat: Seat;
   readonly #device: Device;
+  readonly #followsInbox: boolean;
   readonly #waiters = new Set<() => void>();
   #page: Page;
   #pages = 0;
   #refs = 0;
   #isSigningIn = false;
 
-  /** @param device shared with the other tabs, and signed in */
-  constructor(seat: Seat, device: Device) {
+  /**
+   * @param device shared with the other tabs, and signed in
+   * @param inbox whether it follows the inbox of its user as well
+   */
+  constructor(seat: Seat, device: Device, { inbox = false } = {}) {
     this.#seat = seat;
     this.#device = device;
+    this.#followsInbox = inbox;
     this.name = seat.name;
     this.userId = seat.userId;
     this.#page = this.#load();
@@ -122,16 +128,7 @@ export class ClientParty implements Party {
   }
 
   async final(): Promise<Final> {
-    for (;;) {
-      await this.settled();
-      try {
-        await this.#loadAll(this.#page);
-        break;
-      } catch (error) {
-        // Its session may end at any time. Whoever asks for pages is told.
-        if ((error as { code?: unknown }).code !== 'signed_out') throw error;
-      }
-    }
+    await this.#loads(async (page) => this.#loadAll(page));
     const { conversation, name: client } = this.#page;
     const { cursor, messages, members } = conversation.snapshot();
     if (!cursor) throw new Error(`${client} has no cursor.`);
@@ -147,6 +144,20 @@ export class ClientParty implements Party {
       messages: messages as Final['messages'],
       members: rows,
     };
+  }
+
+  async inbox(): Promise<InboxFinal | null> {
+    if (!this.#followsInbox) return null;
+    let archived: readonly InboxConversation[] = [];
+    await this.#loads(async ({ chat }) => {
+      // A page that is asked for behind a look for what was missed is answered behind it.
+      this.wake();
+      archived = (await chat.inbox.archived()).conversations;
+    });
+    const { conversations, unread } = this.#page.chat.inbox.snapshot();
+    const id = this.#seat.conversationId;
+    const row = [...conversations, ...archived].find(({ conversation }) => conversation === id);
+    return { by: `${this.#page.name} in its inbox`, user_id: this.userId, row: row ? rowOf(row) : null, total: unread };
   }
 
   close(): void {
@@ -218,6 +229,7 @@ export class ClientParty implements Party {
     };
     conversation.subscribe(changed);
     chat.subscribe(changed);
+    if (this.#followsInbox) chat.inbox.subscribe(() => {});
     return page;
   }
 
@@ -232,6 +244,19 @@ export class ClientParty implements Party {
   #abandon(): void {
     for (const operation of this.#device.ledger.unanswered(this.name)) {
       if (!this.#device.keeps(operation.ref)) this.#device.ledger.abandoned(operation);
+    }
+  }
+
+  /** Has a page load something, when it has settled. */
+  async #loads(work: (page: Page) => Promise<void>): Promise<void> {
+    for (;;) {
+      await this.settled();
+      try {
+        return await work(this.#page);
+      } catch (error) {
+        // Its session may end at any time. Whoever asks for pages is told.
+        if ((error as { code?: unknown }).code !== 'signed_out') throw error;
+      }
     }
   }
 
@@ -325,4 +350,11 @@ export class ClientParty implements Party {
       for (const resolve of this.#waiters) resolve();
     });
   }
+}
+
+/** The row that it shows, without what has no rev. */
+function rowOf({ typing: _typing, peer, ...row }: InboxConversation): InboxRow {
+  if (!peer) return { ...row, peer };
+  const { user_id, first_name, last_name } = peer;
+  return { ...row, peer: { user_id, first_name, last_name } };
 }

@@ -176,5 +176,14 @@ export const USERS: readonly Exchange[] = [
     asJohn(PATH, { Accept: 'application/json; indent=4' }),
     usersBut('john'),
   ),
-  exchange('U12', 'unknown parameters are ignored', asJohn(`${PATH}?limit=1&page=9&search=x`), usersBut('john')),
+  exchange(
+    'U12',
+    'unknown parameters are ignored',
+    asJohn(`${PATH}?limit=1&page=9&search=x`),
+    usersBut('john'),
+    differs(
+      'users-search',
+      ok((world: World) => world.others('john').filter((it) => (it as { first_name: string }).first_name === 'X')),
+    ),
+  ),
 ];

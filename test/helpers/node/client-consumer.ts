@@ -5,8 +5,9 @@ export const CONSUMER = `
 import { ChatError, createChat, indexedDbStorage, memoryStorage } from 'edge-chat/client';
 import type {
   Chat, ChatOptions, ChatSnapshot, ChatStorage, Connection, Conversation, ConversationSnapshot, Credentials,
-  Environment, HistoryPage, HistoryRange, Member, Message, NewAccount, Observable, OperationOptions, PendingDelete,
-  PendingEdit, PendingOperation, PendingReaction, PendingSend, Reaction, SendOptions, Socket, User, UserPage,
+  Environment, HistoryPage, HistoryRange, Inbox, InboxChange, InboxConversation, InboxMessage, InboxPage, InboxPeer,
+  InboxSnapshot, InboxTotal, Member, Message, NewAccount, Observable, OperationOptions, PendingDelete, PendingEdit,
+  PendingOperation, PendingReaction, PendingSend, Reaction, SendOptions, Socket, User, UserPage,
 } from 'edge-chat/client';
 
 const options: ChatOptions = { url: new URL('https://chat.example.org'), storage: memoryStorage() };
@@ -69,6 +70,21 @@ export async function read(conversation: Conversation, range: HistoryRange = { b
   await conversation.loadOlder();
   return conversation.history(range);
 }
+
+export async function tidy(inbox: Inbox): Promise<string[]> {
+  const { conversations, unread, has_more }: InboxSnapshot = useStore(inbox);
+  const total: InboxTotal = unread;
+  if (has_more) await inbox.loadMore();
+  const change: InboxChange = { archived: true, muted_until: null };
+  for (const { conversation, last } of conversations) {
+    const message: InboxMessage = last;
+    if (message.text === null) await inbox.update(conversation, change);
+  }
+  const page: InboxPage = await inbox.archived();
+  const peers = page.conversations.flatMap(({ peer }: InboxConversation): InboxPeer[] => (peer ? [peer] : []));
+  const found = await chat.search('Ana', page.next ?? undefined);
+  return [String(total.messages), ...peers.map(({ first_name }) => first_name), ...found.users.map(({ id }) => id)];
+}
 `;
 
 /** What must not compile, a line each, and the compiler's code for what is wrong with it. */
@@ -79,6 +95,7 @@ export const WRONG_USES: readonly (readonly [line: string, code: string])[] = [
   [`export const chat = createChat({});`, 'TS2741'],
   [`export const text: string = conversation.snapshot().messages[0]!.text;`, 'TS2322'],
   [`conversation.snapshot().messages.push();`, 'TS2339'],
+  [`chat.inbox.update('id', { pinned: 'yes' });`, 'TS2322'],
   [`export { startApp } from 'edge-chat/client';`, 'TS2305'],
   [`export * from 'edge-chat';`, 'TS2307'],
   [`export * from 'edge-chat/dist/client/index.js';`, 'TS2307'],

@@ -1,7 +1,13 @@
 import { CHANGES_INTERVAL_MS, FAN_OUT_RETRY_MS } from '../config.ts';
-import { encodeFrame } from '../protocol/server-frames.ts';
 import type { Sockets } from './sockets.ts';
-import type { ConversationStore } from './store.ts';
+
+/** What has changed: rows, of which each change has taken the next rev. */
+export type ChangeLog = {
+  /** The last change. */
+  readonly rev: number;
+  /** The frame that tells of what has changed since a rev, and up to which rev it does. */
+  frameSince(rev: number): { readonly frame: string; readonly rev: number };
+};
 
 /**
  * Tells all chat.v1 sockets what has changed. A lone change goes out at once; what comes close behind it waits for the
@@ -10,7 +16,7 @@ import type { ConversationStore } from './store.ts';
  * next one begins beyond the clients' cursors, and they ask.
  */
 export class FanOut {
-  readonly #store: ConversationStore;
+  readonly #log: ChangeLog;
   readonly #sockets: Sockets;
   readonly #failed: (error: unknown) => void;
   /** The last change that the sockets were told of. After waking up: the last change there is. */
@@ -19,11 +25,11 @@ export class FanOut {
   #timer: { id: ReturnType<typeof setTimeout>; at: number } | undefined;
 
   /** @param failed is told of an error, which concerns nobody who is waiting */
-  constructor(store: ConversationStore, sockets: Sockets, failed: (error: unknown) => void) {
-    this.#store = store;
+  constructor(log: ChangeLog, sockets: Sockets, failed: (error: unknown) => void) {
+    this.#log = log;
     this.#sockets = sockets;
     this.#failed = failed;
-    this.#sent = store.rev;
+    this.#sent = log.rev;
   }
 
   /**
@@ -31,7 +37,7 @@ export class FanOut {
    * soon as those have passed. Never fails: what has changed is stored, and is told later if it cannot be told now.
    */
   soon(now: number, interval: number = CHANGES_INTERVAL_MS): void {
-    if (this.#store.rev === this.#sent) return;
+    if (this.#log.rev === this.#sent) return;
     const at = this.#sentAt + interval;
     if (at <= now || now < this.#sentAt) this.#flush(now);
     else this.#flushAt(at, now);
@@ -51,15 +57,14 @@ export class FanOut {
   #tellAll(now: number): void {
     const sockets = this.#sockets.chatV1();
     if (sockets.length === 0) {
-      this.#sent = this.#store.rev;
+      this.#sent = this.#log.rev;
       return;
     }
     this.#sentAt = now;
-    while (this.#sent < this.#store.rev) {
-      const changes = this.#store.changesSince(this.#sent);
-      const frame = encodeFrame({ type: 'changes', ...changes });
+    while (this.#sent < this.#log.rev) {
+      const { frame, rev } = this.#log.frameSince(this.#sent);
       for (const socket of sockets) this.#sockets.send(socket, frame);
-      this.#sent = changes.rev;
+      this.#sent = rev;
     }
   }
 

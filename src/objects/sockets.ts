@@ -6,7 +6,7 @@ import { readAttachment, tags, type Attachment, type NewAttachment } from './con
 /** A socket that was not closed from this side, and what it remembers. */
 export type OpenSocket = { readonly socket: WebSocket; readonly attachment: Attachment };
 
-/** The sockets of one conversation. Sending and closing never throw: a socket may be gone, and nobody left to tell. */
+/** The sockets of one object. Sending and closing never throw: a socket may be gone, and nobody left to tell. */
 export class Sockets {
   readonly #ctx: DurableObjectState;
   /** When a frame last came from a socket. Forgotten in a sleep, but for what {@link heard} keeps. */
@@ -36,6 +36,11 @@ export class Sockets {
   /** Those that speak chat.v1. */
   chatV1(): WebSocket[] {
     return this.#ctx.getWebSockets(tags.chatV1);
+  }
+
+  /** Whether a user has a chat.v1 socket. */
+  hears(userId: string): boolean {
+    return this.open(tags.user(userId)).some(({ attachment }) => attachment.protocol === 'chat.v1');
   }
 
   /** Those that speak the original's plain frames. */

@@ -4,7 +4,7 @@ import { RATE_FRAME_BYTES, RATE_PAGE_TOKENS } from '../config.ts';
 type Bucket = { thousandths: number; filledAt: number; refusals: number };
 
 /**
- * A token bucket for each user of one conversation, however many sockets they have. All are full again after the object
+ * A token bucket for each user of one object, however many sockets they have. All are full again after the object
  * has slept, which it does only when nobody has said anything for some ten seconds.
  */
 export class RateLimit {
@@ -45,5 +45,8 @@ export function frameTokens(bytes: number): number {
 
 /** What a frame of chat.v1 costs. A page is much larger than what asks for it. */
 export function requestTokens(type: string | undefined, bytes: number): number {
-  return Math.max(frameTokens(bytes), type === 'history' || type === 'sync' ? RATE_PAGE_TOKENS : 0);
+  return Math.max(frameTokens(bytes), PAGES.has(type ?? '') ? RATE_PAGE_TOKENS : 0);
 }
+
+/** Frames that ask for a page. */
+const PAGES: ReadonlySet<string> = new Set(['history', 'sync', 'list']);
