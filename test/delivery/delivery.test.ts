@@ -12,7 +12,7 @@ import { World, type Faults } from './world.ts';
 // vitest.config.ts says from which variables these come. A failure prints the seed and the path that repeat it.
 const { minutes, seed, runs, path } = inject('delivery');
 /** Milliseconds for all runs, unless they are to go on for minutes. */
-const LIMIT_MS = 40_000;
+const LIMIT_MS = 25_000;
 const totals = new Totals();
 // eslint-disable-next-line no-console -- whoever asks for a long run reads it
 const print = console.log.bind(console);
